@@ -1,0 +1,59 @@
+"""What every command shares: options, one JSON document on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")]
+Seed = Annotated[int, typer.Option("--seed", help="Fixes every random decision.")]
+Plugins = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", help="Module or .py file that registers spaces, tasks, metrics or strategies."),
+]
+
+
+def load_plugins(plugins: list[str] | None) -> list[str]:
+    """Import the plug-ins named on the command line and return them."""
+    from ogive._registry import load_plugin
+
+    for source in plugins or []:
+        load_plugin(source)
+    return list(plugins or [])
+
+
+def split_list(text: str | list[str] | None) -> list[str]:
+    """Read ``a,b`` or repeated options as one list; commas inside parentheses or after ``:`` options do not split."""
+    if text is None:
+        return []
+    parts = [text] if isinstance(text, str) else text
+    return [p.strip() for part in parts for p in part.split(",") if p.strip()]
+
+
+def emit(document: dict[str, Any]) -> None:
+    """Print one JSON document; a value that is not finite becomes null."""
+    sys.stdout.write(json.dumps(finite(document), indent=2, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """Return `value` as plain JSON: numpy scalars unpacked, values that are not finite as None."""
+    if isinstance(value, dict):
+        return {str(k): finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(v) for v in value]
+    if hasattr(value, "tolist"):
+        return finite(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def note(text: str, quiet: bool = False) -> None:
+    """Print a line for the person at the terminal, on stderr."""
+    if not quiet:
+        sys.stderr.write(text + "\n")

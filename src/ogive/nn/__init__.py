@@ -1,0 +1,1 @@
+"""PyTorch building blocks the spaces share."""

@@ -1,0 +1,146 @@
+"""Where to look next: ask for genotypes, tell what they were worth. No files, no networks, no clocks.
+
+A strategy is explicit state: `ask` and `tell` are deterministic functions of the state and their arguments, so a
+restored strategy goes on exactly as the original would have.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ogive._errors import InputError
+from ogive._registry import Registry, parse_spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ogive.spaces.base import Genotypes, Space
+
+Floats = NDArray[np.float64]
+
+
+class Strategy(ABC):
+    """Base of all strategies.
+
+    Parameters
+    ----------
+    space : Space
+        Where to search. Assigning another restriction of the same space to `space` steers a running search.
+    n_objectives : int
+        Number of objective columns; every one is maximised.
+    seed : int
+        Fixes every random decision.
+
+    Raises
+    ------
+    InputError
+        If the strategy cannot handle so many objectives.
+    """
+
+    name: ClassVar[str]
+    multi_objective: ClassVar[bool] = False
+
+    def __init__(self, space: Space, *, n_objectives: int = 1, seed: int = 0) -> None:
+        if n_objectives > 1 and not self.multi_objective:
+            raise InputError(
+                f"strategy '{self.name}' has one objective, not {n_objectives}; use nsga2, or turn the others into "
+                "constraints with --where"
+            )
+        self.space = space
+        self.n_objectives = n_objectives
+        self.seed = seed
+        self.rng = np.random.Generator(np.random.PCG64(seed))
+
+    @abstractmethod
+    def ask(self, n: int) -> Genotypes:
+        """Return `n` genotypes to evaluate, ``(n, n_choices)``, valid and inside the space's restriction.
+
+        Repeats are allowed. It may be called again before the answers to earlier calls have been told.
+        """
+
+    @abstractmethod
+    def tell(self, genotypes: Genotypes, values: Floats, violation: Floats | None = None) -> None:
+        """Take in what some genotypes were worth; they need not have been asked for.
+
+        Parameters
+        ----------
+        genotypes : ndarray of int, (n, n_choices)
+        values : ndarray of float64, (n, n_objectives)
+            Higher is better in every column; -inf for an evaluation that failed or was refused. Never NaN.
+        violation : ndarray of float64, (n,), optional
+            Total relative excess over the constraints, 0 where they are met (the default). A feasible architecture is
+            better than any infeasible one, and of two infeasible ones the one with the smaller violation.
+        """
+
+    @abstractmethod
+    def _state(self) -> dict[str, Any]:
+        """Return what the strategy knows besides the generator, as JSON values and numpy arrays."""
+
+    @abstractmethod
+    def _restore(self, state: dict[str, Any]) -> None:
+        """Take back what `_state` gave."""
+
+    def state(self) -> dict[str, Any]:
+        """Return everything the strategy knows, as JSON values (numbers, strings, lists, dictionaries)."""
+        return {"rng": self.rng.bit_generator.state, **_pack(self._state())}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go back to a state that `state` returned, also after it went through JSON."""
+        self.rng.bit_generator.state = state["rng"]
+        self._restore(_unpack({k: v for k, v in state.items() if k != "rng"}))
+
+
+def _pack(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        # Python's JSON keeps infinities and the exact float64 value through repr.
+        return {"array": value.tolist(), "dtype": value.dtype.str, "shape": list(value.shape)}
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, dict):
+        return {k: _pack(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_pack(v) for v in value]
+    return value
+
+
+def _unpack(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {"array", "dtype", "shape"}:
+            return np.array(value["array"], dtype=np.dtype(value["dtype"])).reshape(value["shape"])
+        return {k: _unpack(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_unpack(v) for v in value]
+    return value
+
+
+STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
+    "strategy",
+    {
+        "random": "ogive.strategies.random",
+        "evolution": "ogive.strategies.evolution",
+        "local": "ogive.strategies.local",
+        "nsga2": "ogive.strategies.nsga2",
+    },
+)
+
+
+def get_strategy(spec: str, space: Space, *, n_objectives: int = 1, seed: int = 0) -> Strategy:
+    """Return the strategy written as ``name`` or ``name:option=value,...``.
+
+    Raises
+    ------
+    UnknownNameError
+        If no strategy has this name.
+    InputError
+        If an option does not exist, or the strategy cannot handle so many objectives.
+    """
+    name, options = parse_spec(spec)
+    factory = STRATEGIES.get(name)
+    try:
+        return factory(space, n_objectives=n_objectives, seed=seed, **options)
+    except TypeError as error:
+        raise InputError(f"strategy '{spec}': {error}") from error

@@ -1,0 +1,1 @@
+"""Conformance suites: subclass one, give a factory, and your plug-in gets the whole contract."""
