@@ -5,17 +5,18 @@ The shapes of a task are known without its files, so counting and building need 
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from numpy.typing import NDArray
-
-from ogive._errors import InputError
+from ogive._errors import UnknownNameError
 from ogive._registry import Registry, parse_spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 SplitName = Literal["train", "val", "test"]
 
@@ -56,7 +57,8 @@ class Task(ABC):
     mean, std : tuple of float
         Per-channel statistics of the training split, in the units of `Split.x`.
     augment : str
-        Augmentation the trainer applies: "none", or "crop-flip" (pad 4, random crop, horizontal flip).
+        Augmentation the trainer applies: "none", "crop" (pad an eighth of the height, crop at random) or "crop-flip"
+        (that, and mirror half of the examples left to right).
     reference : str
         Publication or source of the data.
     """
@@ -104,15 +106,16 @@ def get_task(spec: str | Task) -> Task:
     Raises
     ------
     UnknownNameError
-        If no task has this name.
+        If no task has this name, or the task no such option.
     InputError
-        If an option does not exist.
+        If an option has a wrong value.
     """
     if isinstance(spec, Task):
         return spec
     name, options = parse_spec(spec)
     factory = TASKS.get(name)
-    try:
-        return factory(**options)
-    except TypeError as error:
-        raise InputError(f"task '{spec}': {error}") from error
+    known = inspect.signature(factory).parameters
+    for option in options:
+        if option not in known:
+            raise UnknownNameError.of(f"option of task '{name}'", option, known)
+    return factory(**options)

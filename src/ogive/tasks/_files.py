@@ -1,0 +1,125 @@
+"""Find the files of a dataset: in a folder, in its official subfolder, or in its official archive."""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from ogive._errors import DataMissingError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Examples = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One official distribution of a dataset.
+
+    Attributes
+    ----------
+    archive : str
+        Name of the archive, "" where the distribution has none.
+    folder : str
+        Folder the archive unpacks to.
+    train, test : tuple of str
+        Names of the files, in the official order.
+    decode : callable
+        Turns the bytes of one file, and its name for messages, into examples and classes.
+    """
+
+    archive: str
+    folder: str
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    decode: Callable[[bytes, str], Examples]
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All files of the distribution."""
+        return self.train + self.test
+
+    def __str__(self) -> str:
+        listed = self.files if len(self.files) < 4 else (self.files[0], "...", self.files[-1])
+        folder = f"the folder {self.folder} with {', '.join(listed)}"
+        return f"{self.archive} or {folder}" if self.archive else folder
+
+
+def read_files(name: str, root: Path, layouts: Sequence[Layout]) -> tuple[Layout, dict[str, bytes]]:
+    """Return the first distribution that `root` holds completely, and the bytes of its files.
+
+    Parameters
+    ----------
+    name : str
+        The task, for messages.
+    root : Path
+        A folder, or an archive.
+    layouts : sequence of Layout
+
+    Raises
+    ------
+    DataMissingError
+        If there is none; says where it looked, what is incomplete and which files belong there.
+    StorageError
+        If a file cannot be read or an archive is damaged.
+    """
+    if root.is_file():
+        held = read_archive(root)
+        for layout in layouts:
+            if set(layout.files) <= set(held):
+                return layout, held
+        raise DataMissingError(f"task '{name}': '{root}' does not hold {_wanted(layouts)}")
+    partial = ""
+    for layout in layouts:
+        for folder in (root / layout.folder, root):
+            missing = [f for f in layout.files if not (folder / f).is_file()]
+            if not missing:
+                return layout, {f: _read(folder / f) for f in layout.files}
+            if len(missing) < len(layout.files):
+                partial = partial or f" ('{folder}' lacks {', '.join(missing)})"
+        archive = root / layout.archive
+        if layout.archive and archive.is_file():
+            return read_files(name, archive, [layout])
+    raise DataMissingError(
+        f"task '{name}': no files in '{root}'{partial}; put there {_wanted(layouts)}, "
+        f"or name their place with {name}:path=..."
+    )
+
+
+def read_archive(path: Path) -> dict[str, bytes]:
+    """Return the files of a tar archive by their last name; nothing is unpacked to disk.
+
+    Raises
+    ------
+    StorageError
+        If it is damaged.
+    """
+    try:
+        with tarfile.open(path) as archive:
+            found = {}
+            for member in archive:
+                file = archive.extractfile(member) if member.isfile() else None
+                if file is not None:
+                    found[PurePosixPath(member.name).name] = file.read()
+            return found
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        reason = str(error).partition("\n")[0].rstrip(":")
+        raise StorageError(f"'{path}' is a truncated or corrupt archive ({reason}); fetch it again") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise StorageError(f"'{path}' cannot be read ({error.strerror}); check its permissions") from error
+
+
+def _wanted(layouts: Sequence[Layout]) -> str:
+    return ", or ".join(str(layout) for layout in layouts)
