@@ -7,6 +7,7 @@ restored strategy goes on exactly as the original would have.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
+_HUGE = 1e300
+
 
 class Strategy(ABC):
     """Base of all strategies.
@@ -34,25 +37,39 @@ class Strategy(ABC):
         Number of objective columns; every one is maximised.
     seed : int
         Fixes every random decision.
+    lanes : int
+        Number of independent searches that advance in lock-step, for studies over many seeds. ``ask(n)`` then returns
+        ``n * lanes`` rows and `tell` takes a multiple of `lanes`; row ``j * lanes + i`` belongs to search i.
+
+    Attributes
+    ----------
+    multi_objective : bool
+        Whether it can handle more than one objective.
+    lockstep : bool
+        Whether it can have more than one lane.
 
     Raises
     ------
     InputError
-        If the strategy cannot handle so many objectives.
+        If the strategy cannot handle so many objectives or lanes.
     """
 
     name: ClassVar[str]
     multi_objective: ClassVar[bool] = False
+    lockstep: ClassVar[bool] = False
 
-    def __init__(self, space: Space, *, n_objectives: int = 1, seed: int = 0) -> None:
+    def __init__(self, space: Space, *, n_objectives: int = 1, seed: int = 0, lanes: int = 1) -> None:
         if n_objectives > 1 and not self.multi_objective:
             raise InputError(
                 f"strategy '{self.name}' has one objective, not {n_objectives}; use nsga2, or turn the others into "
                 "constraints with --where"
             )
+        if lanes > 1 and not self.lockstep:
+            raise InputError(f"strategy '{self.name}' runs one search at a time, not {lanes} in lock-step")
         self.space = space
         self.n_objectives = n_objectives
         self.seed = seed
+        self.lanes = lanes
         self.rng = np.random.Generator(np.random.PCG64(seed))
 
     @abstractmethod
@@ -117,6 +134,56 @@ def _unpack(value: Any) -> Any:
     return value
 
 
+def worth(values: Floats, violation: Floats | None = None) -> Floats:
+    """Return one number a row that orders single-objective rows as constraint domination does.
+
+    A feasible row is worth its value, a failed one less than any that succeeded, an infeasible one less than any
+    feasible one and the less the larger its violation.
+
+    Parameters
+    ----------
+    values : ndarray of float64, (n, 1)
+    violation : ndarray of float64, (n,), optional
+
+    Returns
+    -------
+    ndarray of float64, (n,)
+        Finite.
+
+    Raises
+    ------
+    InputError
+        If there is not one column, or a value or violation is NaN.
+    """
+    v = np.asarray(values, dtype=np.float64)
+    if v.ndim != 2 or v.shape[1] != 1:
+        raise InputError(f"values have shape (n, 1), not {v.shape}")
+    v = v[:, 0]
+    if np.isnan(v).any():
+        raise InputError("a value is NaN; tell a failed evaluation as -inf")
+    v = np.maximum(v, -_HUGE)
+    if violation is None:
+        return v
+    broken = np.asarray(violation, dtype=np.float64)
+    if np.isnan(broken).any():
+        raise InputError("a violation is NaN; it is 0 where every constraint is met")
+    excess = np.minimum(broken, _HUGE)
+    return np.where(excess > 0, -_HUGE * (2.0 + excess / (1.0 + excess)), v)
+
+
+def count_option(strategy: str, name: str, value: object, least: int) -> int:
+    """Return an option that counts something, or say that it must be a whole number of at least `least`.
+
+    Raises
+    ------
+    InputError
+        If it is not.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"strategy '{strategy}' needs a whole number {name} >= {least}, not {value}")
+    return value
+
+
 STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
     "strategy",
     {
@@ -128,7 +195,7 @@ STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
 )
 
 
-def get_strategy(spec: str, space: Space, *, n_objectives: int = 1, seed: int = 0) -> Strategy:
+def get_strategy(spec: str, space: Space, *, n_objectives: int = 1, seed: int = 0, lanes: int = 1) -> Strategy:
     """Return the strategy written as ``name`` or ``name:option=value,...``.
 
     Raises
@@ -136,10 +203,16 @@ def get_strategy(spec: str, space: Space, *, n_objectives: int = 1, seed: int = 
     UnknownNameError
         If no strategy has this name.
     InputError
-        If an option does not exist, or the strategy cannot handle so many objectives.
+        If an option does not exist or has a wrong value, or the strategy cannot handle so many objectives or lanes.
     """
     name, options = parse_spec(spec)
     factory = STRATEGIES.get(name)
+    # Every other strategy may leave `lanes` out of its constructor.
+    if lanes > 1 or getattr(factory, "lockstep", False):
+        factory = partial(factory, lanes=lanes)
+    reserved = sorted({"n_objectives", "seed", "lanes"} & set(options))
+    if reserved:
+        raise InputError(f"strategy '{spec}': '{reserved[0]}' is no option of a strategy")
     try:
         return factory(space, n_objectives=n_objectives, seed=seed, **options)
     except TypeError as error:
