@@ -9,93 +9,38 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ogive._errors import InfeasibleError, InputError, UnknownNameError
+from ogive._errors import InputError, UnknownNameError
 from ogive._registry import Registry, parse_spec
+from ogive.spaces._moves import Moves
+from ogive.spaces._restriction import Restriction
+from ogive.spaces._types import Choice, Genotypes, Graphs, Shape, TaskShape, image_shape
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from torch import nn
 
-Genotypes = NDArray[np.integer[Any]]
-"""Integer array, ``(n, n_choices)`` for a batch, ``(n_choices,)`` for one architecture."""
-
-_MAX_DRAWS = 1000
-_MAX_ENUMERATE = 10_000_000
-
-
-class TaskShape(Protocol):
-    """What a network needs to know of a task: no data, only shapes."""
-
-    @property
-    def input_shape(self) -> tuple[int, ...]:
-        """Shape of one example without the batch axis, ``(C, H, W)`` for images."""
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of outputs of the head, the classes of a classification task."""
+__all__ = [
+    "SPACES",
+    "Choice",
+    "Genotypes",
+    "Graphs",
+    "Restriction",
+    "Shape",
+    "Space",
+    "TaskShape",
+    "get_space",
+    "image_shape",
+]
 
 
-@dataclass(frozen=True)
-class Shape:
-    """A task reduced to its shapes, for counting and building without data."""
-
-    input_shape: tuple[int, ...]
-    n_outputs: int
-
-
-@dataclass(frozen=True)
-class Choice:
-    """One named decision and its options, in the order of their integer codes."""
-
-    name: str
-    options: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Graphs:
-    """A batch of labelled directed acyclic graphs, zero-padded to the largest.
-
-    Attributes
-    ----------
-    ops : ndarray of int8, (n, v)
-        Index into `vocabulary` of every vertex, in topological order; -1 is padding.
-    adjacency : ndarray of bool, (n, v, v)
-        ``adjacency[i, s, t]`` is true where graph i has an edge from s to t; strictly upper triangular.
-    vocabulary : tuple of str
-        Operation names; the first is "input", the last "output".
-    """
-
-    ops: NDArray[np.int8]
-    adjacency: NDArray[np.bool_]
-    vocabulary: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Restriction:
-    """Which options a search may use, and how it prefers them.
-
-    Attributes
-    ----------
-    allowed : ndarray of bool, (n_choices, max options)
-        False also where a choice has fewer options than the widest one.
-    weights : ndarray of float64, (n_choices, max options)
-        Relative sampling weight of every option; zero exactly where not allowed.
-    """
-
-    allowed: NDArray[np.bool_]
-    weights: NDArray[np.float64]
-    uniform: bool = field(default=True)
-
-
-class Space(ABC):
+class Space(Moves, ABC):
     """A search space. Subclasses give `choices`, `parse_many`, `format_many`; the rest has working defaults.
 
     Attributes
@@ -142,7 +87,7 @@ class Space(ABC):
 
     @cached_property
     def size(self) -> int:
-        """Number of valid architectures, ignoring restrictions."""
+        """Number of valid architectures, ignoring restrictions; a space with a rule of its own states it."""
         return self.box
 
     @cached_property
@@ -162,8 +107,17 @@ class Space(ABC):
         return np.asarray(genotypes).astype(np.int64) @ self._radix
 
     def from_index(self, index: NDArray[np.integer[Any]]) -> Genotypes:
-        """Return the genotypes with these mixed-radix numbers; the inverse of `index`."""
-        return ((np.asarray(index, dtype=np.int64)[:, None] // self._radix) % self.cardinalities).astype(self.dtype)
+        """Return the genotypes with these mixed-radix numbers; the inverse of `index`.
+
+        Raises
+        ------
+        InputError
+            If a number lies outside the box.
+        """
+        numbers = np.asarray(index, dtype=np.int64)
+        if numbers.size and not 0 <= numbers.min() <= numbers.max() < self.box:
+            raise InputError(f"architectures of space '{self.name}' are numbered 0 to {self.box - 1}")
+        return ((numbers[:, None] // self._radix) % self.cardinalities).astype(self.dtype)
 
     def keys(self, genotypes: Genotypes) -> list[bytes]:
         """Return one hashable key for each genotype; equal keys mean equal rows."""
@@ -173,6 +127,11 @@ class Space(ABC):
         return [data[i : i + width] for i in range(0, len(data), width)]
 
     # ---------------------------------------------------------------- validity and identity
+
+    @property
+    def _whole_box(self) -> bool:
+        """Whether every point of the box is an architecture, so that moves need not check."""
+        return type(self).valid is Space.valid
 
     def valid(self, genotypes: Genotypes) -> NDArray[np.bool_]:
         """Return which genotypes are architectures of the space, shape ``(n,)``; restrictions do not matter here."""
@@ -236,9 +195,10 @@ class Space(ABC):
         lock : mapping of choice to option
             The choice takes this option only.
         exclude : mapping of choice to options
-            The choice takes none of these.
+            The choice takes none of these; one option may stand without a list.
         weights : mapping of choice to mapping of option to weight
-            Relative sampling weights (default 1); zero excludes. They steer `sample` and `mutate`.
+            Relative sampling weights (default 1); zero excludes. They steer `sample` and `mutate`. An option that is
+            already locked away or excluded stays so.
 
         Raises
         ------
@@ -254,22 +214,21 @@ class Space(ABC):
             w[row] = 0.0
             w[row, col] = kept
         for name, options in (exclude or {}).items():
-            for option in options:
+            for option in [options] if isinstance(options, str) else options:
                 w[self._locate(name, option)] = 0.0
         for name, table in (weights or {}).items():
             for option, weight in table.items():
                 if not (math.isfinite(weight) and weight >= 0):
                     raise InputError(f"weight {weight} of option '{option}' of choice '{name}' is not >= 0 and finite")
                 at = self._locate(name, option)
-                w[at] = weight if self.restriction.allowed[at] else 0.0
+                w[at] = weight if w[at] > 0 else 0.0
         allowed = w > 0
         for choice, row in zip(self.choices, allowed, strict=True):
             if not row.any():
                 raise InputError(f"choice '{choice.name}' has no option left; free one of {', '.join(choice.options)}")
-        other = copy.copy(self)
-        for derived in ("restriction", "_tables"):
-            other.__dict__.pop(derived, None)
-        other.__dict__["restriction"] = Restriction(allowed, w, bool((w[allowed] == 1.0).all()))
+        uniform = bool((allowed == (w == w.max(axis=1, keepdims=True))).all())
+        other = self.free()
+        other.__dict__["restriction"] = Restriction(allowed, w, uniform)
         return other
 
     def free(self) -> Self:
@@ -281,7 +240,7 @@ class Space(ABC):
 
     def permits(self, genotypes: Genotypes) -> NDArray[np.bool_]:
         """Return which genotypes lie inside the present restriction, shape ``(n,)``."""
-        inside = self.restriction.allowed[np.arange(self.n_choices), genotypes]
+        inside = self.restriction.allowed[self._tables.columns, genotypes]
         return np.asarray(inside.all(axis=1))
 
     def _locate(self, choice: str, option: str) -> tuple[int, int]:
@@ -292,165 +251,6 @@ class Space(ABC):
         if option not in self.choices[row].options:
             raise UnknownNameError.of(f"option of choice '{choice}'", option, self.choices[row].options)
         return row, self.choices[row].options.index(option)
-
-    @cached_property
-    def _tables(self) -> _Tables:
-        return _Tables.of(self.restriction)
-
-    # ---------------------------------------------------------------- moves
-
-    def sample(self, n: int, rng: np.random.Generator) -> Genotypes:
-        """Draw `n` valid genotypes inside the restriction, each option with its weight, shape ``(n, n_choices)``.
-
-        Raises
-        ------
-        InfeasibleError
-            If no valid genotype turns up within a bounded number of draws.
-        """
-        out = self._draw(n, rng)
-        for _ in range(_MAX_DRAWS):
-            bad = np.flatnonzero(~self.valid(out))
-            if not bad.size:
-                return out
-            out[bad] = self._draw(bad.size, rng)
-        raise InfeasibleError(f"no valid architecture of space '{self.name}' found inside the restriction")
-
-    def _draw(self, n: int, rng: np.random.Generator) -> Genotypes:
-        t = self._tables
-        if t.uniform:
-            at = rng.integers(0, t.count, size=(n, self.n_choices))
-        else:
-            u = rng.random((n, self.n_choices, 1))
-            at = (u >= t.cumulative).sum(axis=2)
-        return t.options[np.arange(self.n_choices), at].astype(self.dtype)
-
-    def mutate(self, genotypes: Genotypes, rng: np.random.Generator, changes: int = 1) -> Genotypes:
-        """Return children that differ from their parents in exactly `changes` choices, where the space allows it.
-
-        The choices are drawn uniformly among those with at least two allowed options, the new option among the other
-        allowed ones by weight. A parent outside the restriction is first moved into it. A parent that has no valid
-        child within a bounded number of draws is returned unchanged.
-
-        Parameters
-        ----------
-        genotypes : ndarray of int, (n, n_choices)
-        rng : Generator
-        changes : int
-            Number of choices to change in each.
-
-        Returns
-        -------
-        ndarray of int, (n, n_choices)
-        """
-        parents = self._into_restriction(genotypes, rng)
-        children = self._mutated(parents, rng, changes)
-        for _ in range(_MAX_DRAWS):
-            bad = np.flatnonzero(~self.valid(children))
-            if not bad.size:
-                return children
-            children[bad] = self._mutated(parents[bad], rng, changes)
-        bad = np.flatnonzero(~self.valid(children))
-        children[bad] = parents[bad]
-        return children
-
-    def _mutated(self, parents: Genotypes, rng: np.random.Generator, changes: int) -> Genotypes:
-        t = self._tables
-        children = parents.copy()
-        if not t.mutable.size:
-            return children
-        n, rows = len(parents), np.arange(len(parents))
-        if changes == 1:
-            columns = t.mutable[rng.integers(0, t.mutable.size, size=(n, 1))]
-        else:
-            order = rng.random((n, t.mutable.size)).argsort(axis=1)
-            columns = t.mutable[order[:, :changes]]
-        for col in columns.T:
-            now = t.rank[col, children[rows, col]]
-            if t.uniform:
-                at = rng.integers(0, t.count[col] - 1)
-                at = at + (at >= now)
-            else:
-                w = t.weights[col]
-                w[rows, now] = 0.0
-                cumulative = np.cumsum(w, axis=1)
-                at = (rng.random((n, 1)) * cumulative[:, -1:] >= cumulative).sum(axis=1)
-            children[rows, col] = t.options[col, at]
-        return children
-
-    def _into_restriction(self, genotypes: Genotypes, rng: np.random.Generator) -> Genotypes:
-        parents = np.array(genotypes, dtype=self.dtype)
-        columns = np.arange(self.n_choices)
-        outside = ~self.restriction.allowed[columns, parents]
-        if outside.any():
-            rows = np.flatnonzero(outside.any(axis=1))
-            parents[outside] = self._draw(len(parents), rng)[outside]
-            bad = rows[~self.valid(parents[rows])]
-            if bad.size:
-                parents[bad] = self.sample(bad.size, rng)
-        return parents
-
-    def crossover(self, a: Genotypes, b: Genotypes, rng: np.random.Generator) -> Genotypes:
-        """Return children that take each choice from `a` or from `b` with equal chance.
-
-        A pair without a valid child within a bounded number of draws gives `a`; choices outside the restriction are
-        drawn anew.
-
-        Parameters
-        ----------
-        a, b : ndarray of int, (n, n_choices)
-        rng : Generator
-
-        Returns
-        -------
-        ndarray of int, (n, n_choices)
-        """
-        a, b = self._into_restriction(a, rng), self._into_restriction(b, rng)
-        children = np.where(rng.random(a.shape) < 0.5, a, b)
-        for _ in range(_MAX_DRAWS):
-            bad = np.flatnonzero(~self.valid(children))
-            if not bad.size:
-                return children
-            children[bad] = np.where(rng.random((bad.size, self.n_choices)) < 0.5, a[bad], b[bad])
-        bad = np.flatnonzero(~self.valid(children))
-        children[bad] = a[bad]
-        return children
-
-    def neighbours(self, genotype: Genotypes) -> Genotypes:
-        """Return all valid genotypes inside the restriction that differ from `genotype` in one choice.
-
-        Parameters
-        ----------
-        genotype : ndarray of int, (n_choices,)
-
-        Returns
-        -------
-        ndarray of int, (m, n_choices)
-            Ordered by choice, then option.
-        """
-        allowed = self.restriction.allowed.copy()
-        allowed[np.arange(self.n_choices), genotype] = False
-        columns, options = np.nonzero(allowed)
-        out = np.repeat(np.asarray(genotype, dtype=self.dtype)[None], len(columns), axis=0)
-        out[np.arange(len(columns)), columns] = options
-        return out[self.valid(out) & self.permits(out)]
-
-    def enumerate(self) -> Genotypes:
-        """Return every valid genotype inside the restriction, in lexicographic order, shape ``(m, n_choices)``.
-
-        Raises
-        ------
-        InputError
-            If the restricted box has more than ten million points.
-        """
-        t = self._tables
-        total = math.prod(int(c) for c in t.count)
-        if total > _MAX_ENUMERATE:
-            raise InputError(
-                f"space '{self.name}' has {total:.3g} candidates, too many to list; sample it or restrict it"
-            )
-        grid = np.indices(tuple(t.count), dtype=np.int64).reshape(self.n_choices, -1).T
-        out = t.options[np.arange(self.n_choices), grid].astype(self.dtype)
-        return out[self.valid(out)]
 
     # ---------------------------------------------------------------- representations
 
@@ -530,7 +330,7 @@ class Space(ABC):
 
     # ---------------------------------------------------------------- networks
 
-    def build(self, genotype: Genotypes, task: TaskShape) -> nn.Module:
+    def build(self, genotype: Genotypes, task: TaskShape) -> nn.Module:  # noqa: ARG002 - for subclasses
         """Return the network of one genotype for `task`, a plain module with freshly initialised weights.
 
         Raises
@@ -540,7 +340,11 @@ class Space(ABC):
         """
         raise InputError(f"space '{self.name}' cannot build networks; it only names architectures")
 
-    def count(self, genotypes: Genotypes, task: TaskShape) -> Mapping[str, NDArray[np.int64]] | None:
+    def count(
+        self,
+        genotypes: Genotypes,  # noqa: ARG002 - for subclasses
+        task: TaskShape,  # noqa: ARG002 - for subclasses
+    ) -> Mapping[str, NDArray[np.int64]] | None:
         """Return exact costs of every genotype in closed form, or None where the space has no formula.
 
         Returns
@@ -552,37 +356,6 @@ class Space(ABC):
             `ogive.metrics.counts` measures on the built network.
         """
         return None
-
-
-@dataclass(frozen=True)
-class _Tables:
-    """A restriction laid out for vectorised drawing: allowed options moved to the front of each row."""
-
-    count: NDArray[np.int64]
-    options: NDArray[np.int64]
-    rank: NDArray[np.int64]
-    weights: NDArray[np.float64]
-    cumulative: NDArray[np.float64]
-    mutable: NDArray[np.int64]
-    uniform: bool
-
-    @classmethod
-    def of(cls, r: Restriction) -> _Tables:
-        options = np.argsort(~r.allowed, axis=1, kind="stable")
-        count = r.allowed.sum(axis=1)
-        weights = np.take_along_axis(r.weights, options, axis=1)
-        # The last allowed option's bound is infinite: rounding in the sum must never select beyond it.
-        cumulative = np.cumsum(weights, axis=1) / weights.sum(axis=1, keepdims=True)
-        cumulative[np.arange(cumulative.shape[1]) >= count[:, None] - 1] = np.inf
-        return cls(
-            count=count,
-            options=options,
-            rank=np.argsort(options, axis=1),
-            weights=weights,
-            cumulative=cumulative,
-            mutable=np.flatnonzero(count > 1),
-            uniform=r.uniform,
-        )
 
 
 SPACES: Registry[Callable[..., Space]] = Registry(

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ogive._errors import ArchStringError, InputError, nearest
-from ogive.spaces.base import SPACES, Choice, Genotypes, Graphs, Space, TaskShape
+from ogive.spaces.base import SPACES, Choice, Genotypes, Graphs, Space, TaskShape, image_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
@@ -28,7 +28,7 @@ OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 """Edges (source, target) in arch-string order."""
 
-_NONE, _SKIP, _CONV1, _CONV3, _POOL = range(5)
+_NONE, _SKIP, _CONV1, _CONV3 = range(4)
 _SLOT = re.compile(r"([^|+~]*)~(\d+)")
 
 
@@ -91,7 +91,7 @@ class NASBench201(Space):
         different functions but leaves some equal ones apart: sorting through nested sums would leave 5,755 classes,
         dropping zero terms as well 4,930.
         """
-        return self.from_index(_representatives()[self.index(genotypes)])
+        return _representatives()[self.index(genotypes)]
 
     # ---------------------------------------------------------------- graphs
 
@@ -115,29 +115,30 @@ class NASBench201(Space):
         from ogive.nn.cells import CellNetwork
 
         (row,) = self.check(genotype)
-        return CellNetwork([OPS[o] for o in row], EDGES, self.C, self.N, task.input_shape, task.n_outputs)
+        shape = image_shape(self.name, task)
+        return CellNetwork([OPS[o] for o in row], EDGES, self.C, self.N, shape, task.n_outputs)
 
     def count(self, genotypes: Genotypes, task: TaskShape) -> Mapping[str, NDArray[np.int64]]:
         """Return exact ``params``, ``macs``, ``relus`` and ``depth`` in closed form."""
         g = np.asarray(genotypes)
         conv1, conv3 = (g == _CONV1).sum(axis=1), (g == _CONV3).sum(axis=1)
-        c_in, h, w = task.input_shape
-        widths = [self.C, 2 * self.C, 4 * self.C]
-        params = np.full(len(g), c_in * self.C * 9 + 2 * self.C, dtype=np.int64)
-        macs = np.full(len(g), c_in * self.C * 9 * h * w, dtype=np.int64)
+        c_in, h, w = image_shape(self.name, task)
+        c = self.C
+        params = np.full(len(g), c_in * c * 9 + 2 * c, dtype=np.int64)
+        macs = np.full(len(g), c_in * c * 9 * h * w, dtype=np.int64)
         relus = np.zeros(len(g), dtype=np.int64)
-        for stage, c in enumerate(widths):
+        for stage in range(3):
             if stage:
-                half, (h2, w2) = c // 2, ((h + 1) // 2, (w + 1) // 2)
-                weights = half * c * 9 + c * c * 9
-                params += weights + half * c + 4 * c
-                macs += weights * h2 * w2 + half * c * (h // 2) * (w // 2)
-                relus += half * h * w + c * h2 * w2
-                h, w = h2, w2
+                # Two 3x3 convolutions, each behind a ReLU and before a batch norm, and a 1x1 on the pooled shortcut.
+                relus += c * h * w
+                h, w, weights = (h + 1) // 2, (w + 1) // 2, c * 2 * c * 9 + 4 * c * c * 9 + c * 2 * c
+                c *= 2
+                params += weights + 4 * c
+                macs += weights * h * w
+                relus += c * h * w
             params += self.N * (conv1 * (c * c + 2 * c) + conv3 * (9 * c * c + 2 * c))
             macs += self.N * (conv1 + 9 * conv3) * c * c * h * w
             relus += self.N * (conv1 + conv3) * c * h * w
-        c = widths[-1]
         params += 2 * c + c * task.n_outputs + task.n_outputs
         macs += c * task.n_outputs
         relus += c * h * w
@@ -145,12 +146,7 @@ class NASBench201(Space):
 
     def _depth(self, g: Genotypes) -> NDArray[np.int64]:
         """Stem, cells, two convolutions a reduction, classifier; a cell without a path leaves nothing connected."""
-        far = np.iinfo(np.int64).min // 2
-        longest = [np.zeros(len(g), dtype=np.int64)] + [np.full(len(g), far, dtype=np.int64) for _ in range(3)]
-        for column, (s, t) in zip(g.T, EDGES, strict=True):
-            step = np.where((column == _CONV1) | (column == _CONV3), 1, 0)
-            longest[t] = np.maximum(longest[t], np.where(column == _NONE, far, longest[s] + step))
-        cell = longest[3]
+        cell = longest_path(g, EDGES, _NONE, np.isin(g, (_CONV1, _CONV3)))
         return np.where(cell < 0, 0, 1 + 3 * self.N * cell + 4 + 1)
 
 
@@ -191,15 +187,40 @@ def _parse(arch: str) -> list[int]:
     return row
 
 
+def longest_path(
+    genotypes: Genotypes, edges: Sequence[tuple[int, int]], none: int, weighted: NDArray[np.bool_]
+) -> NDArray[np.int64]:
+    """Return the most weighted edges on a path from the first to the last node of each cell, negative without a path.
+
+    Parameters
+    ----------
+    genotypes : ndarray of int, (n, n_edges)
+        Operation on every edge.
+    edges : sequence of (int, int)
+        Source and target, sorted by target.
+    none : int
+        The operation that carries nothing.
+    weighted : ndarray of bool, (n, n_edges)
+        Which operations have a weight layer.
+    """
+    n, far = len(genotypes), np.iinfo(np.int64).min // 2
+    longest = np.full((max(t for _, t in edges) + 1, n), far, dtype=np.int64)
+    longest[0] = 0
+    for edge, (s, t) in enumerate(edges):
+        through = np.where(genotypes[:, edge] == none, far, longest[s] + weighted[:, edge])
+        longest[t] = np.maximum(longest[t], through)
+    return np.asarray(longest[-1])
+
+
 @cache
-def _representatives() -> NDArray[np.int64]:
-    """Return, by mixed-radix index, the index of the first cell of the same class in official order."""
+def _representatives() -> Genotypes:
+    """Return, by mixed-radix index, the first cell of the same class in official order, ``(15625, 6)``."""
     expressions = [_expression(g) for g in itertools.product(range(len(OPS)), repeat=len(EDGES))]
     first: dict[str, int] = {}
     official = NASBench201.official().tolist()
     for index in official:
         first.setdefault(expressions[index], index)
-    return np.array([first[e] for e in expressions], dtype=np.int64)
+    return NASBench201().from_index(np.array([first[e] for e in expressions]))
 
 
 def _expression(genotype: tuple[int, ...]) -> str:
