@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import typer
 
 from ogive._errors import OgiveError
-from ogive.cli import measure
+from ogive.cli import export, measure, train
 
 app = typer.Typer(
     name="ogive",
@@ -20,7 +20,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command("export")(export.export)
 app.command("measure")(measure.measure)
+app.command("train")(train.train)
 
 
 @app.callback(invoke_without_command=True)

@@ -57,8 +57,8 @@ class Task(ABC):
     mean, std : tuple of float
         Per-channel statistics of the training split, in the units of `Split.x`.
     augment : str
-        Augmentation the trainer applies: "none", "crop" (pad an eighth of the height, crop at random) or "crop-flip"
-        (that, and mirror half of the examples left to right).
+        Augmentation the trainer applies: "none", or "crop-flip" (pad an eighth of the height, crop at random, mirror
+        half of the examples left to right).
     reference : str
         Publication or source of the data.
     """

@@ -25,7 +25,6 @@ class Digits(Task):
     n_outputs = 10
     mean = (4.8800,)
     std = (6.0171,)
-    augment = "crop"
     reference = "E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (its test set)"
 
     def split(self, which: SplitName) -> Split:

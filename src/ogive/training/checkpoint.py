@@ -81,6 +81,11 @@ def write_bytes(path: Path, data: bytes) -> Path:
     return path
 
 
+def model_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the network's own tensors of a checkpoint, by their names in the network."""
+    return {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
+
+
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return the optimizer's memory as ``optimizer.<parameter number>.<name>``."""
     state = optimizer.state_dict()["state"]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ogive._errors import InputError, UnknownNameError
+from ogive._registry import parse_spec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 Optimizer = Literal["sgd", "adamw"]
 Schedule = Literal["one-cycle", "cosine", "constant"]
 Precision = Literal["float32", "bfloat16", "float16"]
-Augment = Literal["task", "none", "crop", "crop-flip"]
+Augment = Literal["task", "none", "crop-flip"]
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "optimizer": get_args(Optimizer),
@@ -50,7 +51,7 @@ class TrainConfig:
         Share of all steps in which the rate rises in a straight line to `lr`, in [0, 1).
     label_smoothing : float
         In [0, 1); training only, the reported losses are plain cross-entropy.
-    augment : {"task", "none", "crop", "crop-flip"}
+    augment : {"task", "none", "crop-flip"}
         "task" takes what the task names.
     clip_norm : float
         Bound on the gradient's global L2 norm; 0 leaves gradients alone.
@@ -123,6 +124,17 @@ class TrainConfig:
             if name not in known:
                 raise UnknownNameError.of("training option", str(name), known)
         return cls(**values)
+
+    @classmethod
+    def parse(cls, text: str) -> TrainConfig:
+        """Return the recipe written ``epochs=20,lr=0.1``; an empty text is the default recipe.
+
+        Raises
+        ------
+        InputError
+            If it has another form, an unknown option, or a value out of range.
+        """
+        return cls.from_dict(parse_spec(f"train:{text}")[1])
 
 
 def _check(name: str, value: Any, holds: Any, wanted: str) -> None:

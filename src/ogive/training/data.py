@@ -51,8 +51,8 @@ class Batches:
         order = torch.randperm(len(self), generator=generator).to(self.x.device)
         for start, stop in batch_bounds(len(self), batch_size):
             rows = order[start:stop]
-            x = self.x[rows] if augment == "none" else augmented(self.x[rows], augment, generator)
-            yield self.normalised(x), self.y[rows]
+            x = self.x[rows]
+            yield self.normalised(crop_flip(x, generator) if augment == "crop-flip" else x), self.y[rows]
 
 
 def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:
@@ -63,14 +63,13 @@ def batch_bounds(n: int, batch_size: int) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], n], strict=True))
 
 
-def augmented(x: Tensor, kind: str, generator: torch.Generator) -> Tensor:
-    """Return a batch of raw images, each cropped at random and, for "crop-flip", mirrored with even chance.
+def crop_flip(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Return a batch of raw images, each cropped at random and mirrored left to right with even chance.
 
     Parameters
     ----------
     x : Tensor, (n, c, h, w)
-        The border is padded by an eighth of the height with black.
-    kind : {"crop", "crop-flip"}
+        The border is padded with black, an eighth of the height wide: 4 pixels for CIFAR.
     generator : torch.Generator
         On the CPU, so that every device sees the same draws.
 
@@ -84,7 +83,5 @@ def augmented(x: Tensor, kind: str, generator: torch.Generator) -> Tensor:
     # All crops are views of the padded batch; indexing picks one for each example.
     crops = F.pad(x, (pad, pad, pad, pad)).unfold(2, h, 1).unfold(3, w, 1)
     out = crops[torch.arange(n, device=x.device), :, at[0], at[1]]
-    if kind == "crop-flip":
-        mirror = (torch.rand(n, generator=generator) < 0.5).to(x.device)
-        out = torch.where(mirror[:, None, None, None], out.flip(3), out)
-    return out
+    mirror = (torch.rand(n, generator=generator) < 0.5).to(x.device)
+    return torch.where(mirror[:, None, None, None], out.flip(3), out)

@@ -7,6 +7,7 @@ CPU; GPUs add in varying order unless PyTorch is told to be deterministic).
 from __future__ import annotations
 
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ogive._errors import DivergedError, InputError
-from ogive.training.checkpoint import load_tensors, optimizer_tensors, restore_optimizer, save_tensors
+from ogive.training.checkpoint import load_tensors, model_tensors, optimizer_tensors, restore_optimizer, save_tensors
 from ogive.training.config import TrainConfig
 from ogive.training.data import Batches, batch_bounds
 from ogive.training.divergence import Watch
@@ -275,7 +276,8 @@ class _Run:
     # ---------------------------------------------------------------- interruption
 
     def _identity(self) -> dict[str, Any]:
-        return {"task": self.task.spec, "seed": self.seed, **self.config.to_dict()}
+        network = zlib.crc32(repr(self.model).encode())
+        return {"network": network, "task": self.task.spec, "seed": self.seed, **self.config.to_dict()}
 
     def save(self, path: Path) -> None:
         """Write everything the next epoch depends on."""
@@ -300,13 +302,7 @@ class _Run:
                     f"checkpoint '{path}' was made with {name}={before.get(name)}, this run has {name}={now}; "
                     "delete it or give another file"
                 )
-        weights = {k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")}
-        try:
-            self.model.load_state_dict(weights)
-        except RuntimeError as error:
-            raise InputError(
-                f"checkpoint '{path}' belongs to another network; delete it or give another file"
-            ) from error
+        self.model.load_state_dict(model_tensors(tensors))
         restore_optimizer(self.optimizer, tensors)
         self.scaler.load_state_dict(facts["scaler"])
         self.watch.restore(facts["watch"])

@@ -1,0 +1,147 @@
+"""``ogive train``: train one architecture from scratch; validation watches, test reports."""
+
+from __future__ import annotations
+
+import hashlib
+import json as json_module
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ogive._errors import InputError
+from ogive.cli.common import Json, Plugins, Quiet, Seed, emit, load_plugins, note
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ogive.training.trainer import Epoch
+
+
+def train(
+    arch: Annotated[str, typer.Argument(metavar="ARCH", help="Architecture string of the space.")],
+    space: Annotated[
+        str, typer.Option("--space", "-s", help="Space, as name or name:option=value,...")
+    ] = "nasbench201",
+    task: Annotated[str, typer.Option("--task", "-t", help="Task, as name or name:option=value,...")] = "digits",
+    epochs: Annotated[int | None, typer.Option("--epochs", "-e", help="Passes over the training split.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", help="Examples a step.")] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Highest learning rate of the schedule.")] = None,
+    options: Annotated[
+        str, typer.Option("--set", help="Other options of the recipe, as name=value,name=value (see docs/training.md).")
+    ] = "",
+    device: Annotated[str, typer.Option("--device", help="PyTorch device, such as cpu or cuda.")] = "cpu",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the results [default: runs/train-... by content].")
+    ] = None,
+    seed: Seed = 0,
+    plugin: Plugins = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Train one architecture. Interrupted, the same command goes on where it stopped."""
+    load_plugins(plugin)
+    from ogive.spaces.base import get_space
+    from ogive.tasks.base import get_task
+    from ogive.training.config import TrainConfig
+    from ogive.training.export import save_arch, save_weights
+    from ogive.training.seeding import seeded
+    from ogive.training.trainer import score
+    from ogive.training.trainer import train as fit
+
+    where, what = get_space(space), get_task(task)
+    genotype = where.parse(arch)
+    given = {"epochs": epochs, "batch_size": batch_size, "lr": lr}
+    config = TrainConfig.parse(options)
+    config = TrainConfig.from_dict(config.to_dict() | {k: v for k, v in given.items() if v is not None})
+    facts = {
+        "arch": where.format(genotype),
+        "space": where.spec,
+        "task": what.spec,
+        "seed": seed,
+        "recipe": config.to_dict(),
+    }
+    folder = out or Path("runs") / f"train-{_digest(facts)}"
+    what.split("train")
+    _claim(folder, facts)
+    with seeded(seed):
+        model = where.build(genotype, what)
+    checkpoint = folder / "checkpoint.safetensors"
+    with _progress(config.epochs, quiet, folder) as show:
+        result = fit(model, what, config, seed=seed, device=device, callback=show, checkpoint=checkpoint)
+        show(result.history[-1])
+    found = {
+        "accuracy": result.accuracy,
+        "validation_accuracy": result.accuracy,
+        "validation_loss": result.loss,
+        "test_accuracy": score(model, what, "test", device=device)["accuracy"],
+        "seconds": result.seconds,
+        "epochs": result.epochs,
+    }
+    weights = save_weights(model, folder / "weights.safetensors")
+    arch_file = save_arch(folder / "arch.json", facts | found)
+    document = {**facts, **found, "files": [str(weights), str(arch_file), str(checkpoint)]}
+    if json:
+        emit(document)
+    else:
+        _print(document)
+
+
+def _digest(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json_module.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _claim(folder: Path, facts: dict[str, Any]) -> None:
+    """Note in the folder what is trained there, or refuse a folder where something else was."""
+    from ogive.training.export import load_arch, save_arch
+
+    noted = folder / "arch.json"
+    if noted.exists():
+        before = load_arch(noted)
+        for name, now in facts.items():
+            if before.get(name) != now:
+                raise InputError(
+                    f"'{folder}' holds a run with another {name}: {before.get(name)}, not {now}; choose another --out"
+                )
+    else:
+        save_arch(noted, facts)
+
+
+@contextmanager
+def _progress(epochs: int, quiet: bool, folder: Path) -> Iterator[Callable[[Epoch], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("epoch {task.completed}/{task.total}"),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
+        row = bar.add_task("", total=epochs)
+
+        def show(epoch: Epoch) -> None:
+            seen = "" if epoch.accuracy is None else f", validation accuracy {epoch.accuracy:.2f} %"
+            bar.update(row, completed=epoch.epoch, description=f"training loss {epoch.train_loss:.3f}{seen}")
+
+        try:
+            yield show
+        except KeyboardInterrupt:
+            bar.stop()
+            note(f"stopped; '{folder}' holds every finished epoch, the same command goes on from there", quiet)
+            raise
+
+
+def _print(document: dict[str, Any]) -> None:
+    lines = [
+        ("architecture", document["arch"]),
+        ("space, task", f"{document['space']}, {document['task']}"),
+        ("validation accuracy", f"{document['validation_accuracy']:.2f} %"),
+        ("test accuracy", f"{document['test_accuracy']:.2f} %"),
+        ("time", f"{document['seconds']:.1f} s, {document['epochs']} epochs"),
+        *(("file", name) for name in document["files"]),
+    ]
+    for label, text in lines:
+        typer.echo(f"{label:<20}  {text}")
