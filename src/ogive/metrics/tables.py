@@ -263,7 +263,7 @@ class Table:
     def regret(self, column: str, values: Floats) -> Floats:
         """Return how far values of a column are from its optimum, at least 0, in the column's unit."""
         gap = self.optimum(column) - np.asarray(values, dtype=np.float64)
-        return gap if self.column(column).direction == "max" else -gap
+        return np.asarray(gap if self.column(column).direction == "max" else -gap)
 
     # ---------------------------------------------------------------- as metrics
 

@@ -1,0 +1,224 @@
+"""Strategies against a table, many seeds: how much regret is left after a budget of evaluations.
+
+The objective column chooses an architecture, the report column says what it is worth, so a strategy that overfits
+validation noise cannot hide it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ogive._errors import InputError
+from ogive._registry import parse_spec
+from ogive.strategies.base import STRATEGIES, get_strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ogive.metrics.tables import Table
+    from ogive.strategies.base import Strategy
+
+_RESAMPLES = 2000
+_PATIENCE = 100
+
+
+@dataclass(frozen=True)
+class BenchRow:
+    """How one strategy stands after one budget, over all seeds.
+
+    Attributes
+    ----------
+    strategy : str
+    budget : int
+        Evaluations spent.
+    regret_mean, regret_std, regret_median : float
+        Best value of the report column in the table minus that of the chosen architecture (the other way round where
+        lower is better), in the column's unit.
+    regret_ci : tuple of float
+        95 % interval of the mean: percentile bootstrap over seeds.
+    objective_regret_mean : float
+    objective_regret_ci : tuple of float
+        The same in the objective column, which the search saw.
+    report_mean : float
+        Mean of the report column itself.
+    optimum_found : float
+        Share of seeds whose choice has the best value of the objective column.
+    """
+
+    strategy: str
+    budget: int
+    regret_mean: float
+    regret_ci: tuple[float, float]
+    regret_median: float
+    regret_std: float
+    objective_regret_mean: float
+    objective_regret_ci: tuple[float, float]
+    report_mean: float
+    optimum_found: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as JSON values."""
+        return asdict(self)
+
+
+def bench_strategies(
+    table: Table,
+    objective: str,
+    report: str,
+    strategies: Sequence[str],
+    budgets: Sequence[int],
+    seeds: int,
+    *,
+    seed: int = 0,
+    repeats: bool = True,
+) -> list[BenchRow]:
+    """Run every strategy `seeds` times against a table and report the regret at every budget.
+
+    Parameters
+    ----------
+    table : Table
+        Has a value of both columns for every architecture of its space.
+    objective : str
+        Column the strategies see; its direction is respected.
+    report : str
+        Column that says what the chosen architecture is worth; may be the same one.
+    strategies : sequence of str
+        ``name`` or ``name:option=value,...``. Those that can run in lock-step do so.
+    budgets : sequence of int
+        Numbers of evaluations after which to look.
+    seeds : int
+        Independent runs of each strategy.
+    seed : int
+        Fixes everything. Strategies in lock-step share one generator with this seed; run i of any other strategy has
+        the seed ``seed + i``.
+    repeats : bool
+        Whether an architecture evaluated again by the same run costs again, or only new ones count.
+
+    Returns
+    -------
+    list of BenchRow
+        By strategy, then budget.
+
+    Raises
+    ------
+    InputError
+        If the table lacks values, a number is out of range, or a strategy stops proposing new architectures.
+    UnknownNameError
+        If there is no such column or strategy.
+    """
+    _check(table, (objective, report), budgets, seeds, repeats)
+    looks = sorted(set(budgets))
+    resample = np.random.default_rng(seed).integers(0, seeds, size=(_RESAMPLES, seeds))
+    out = []
+    for spec in strategies:
+        chosen = choices(table, objective, spec, looks, seeds, seed=seed, repeats=repeats)
+        out += [_row(table, objective, report, spec, b, rows, resample) for b, rows in zip(looks, chosen, strict=True)]
+    return out
+
+
+def choices(
+    table: Table, objective: str, spec: str, budgets: Sequence[int], seeds: int, *, seed: int = 0, repeats: bool = True
+) -> NDArray[np.intp]:
+    """Return the row of the table that each run of a strategy holds for best after each budget, ``(budgets, seeds)``.
+
+    The parameters are those of `bench_strategies`; `budgets` are rising.
+    """
+    if getattr(STRATEGIES.get(parse_spec(spec)[0]), "lockstep", False):
+        return _run(table, objective, get_strategy(spec, table.space, seed=seed, lanes=seeds), budgets, repeats)
+    runs = [
+        _run(table, objective, get_strategy(spec, table.space, seed=seed + i), budgets, repeats) for i in range(seeds)
+    ]
+    return np.concatenate(runs, axis=1)
+
+
+def _run(
+    table: Table, objective: str, strategy: Strategy, budgets: Sequence[int], repeats: bool
+) -> NDArray[np.intp]:
+    """Advance all lanes of a strategy, one architecture each a step, until every lane has spent the last budget."""
+    lanes = np.arange(strategy.lanes)
+    values = table.values(objective)
+    if table.column(objective).direction == "min":
+        values = -values
+    best = np.full(strategy.lanes, -np.inf)
+    holds = np.zeros(strategy.lanes, dtype=np.intp)
+    spent = np.zeros(strategy.lanes, dtype=np.intp)
+    seen = np.zeros((1 if repeats else len(table), strategy.lanes), dtype=np.bool_)
+    look = np.full(budgets[-1] + 1, -1)
+    look[list(budgets)] = np.arange(len(budgets))
+    out = np.zeros((len(budgets), strategy.lanes), dtype=np.intp)
+    for _ in range(budgets[-1] * (1 if repeats else _PATIENCE)):
+        genotypes = strategy.ask(1)
+        rows = table.rows(genotypes)
+        found = values[rows]
+        strategy.tell(genotypes, found[:, None])
+        better = found > best
+        best, holds = np.where(better, found, best), np.where(better, rows, holds)
+        if repeats:
+            spent += 1
+            now = lanes if look[spent[0]] >= 0 else lanes[:0]
+        else:
+            new = ~seen[rows, lanes] & (spent < budgets[-1])
+            seen[rows, lanes] = True
+            spent += new
+            now = np.flatnonzero(new & (look[spent] >= 0))
+        out[look[spent[now]], now] = holds[now]
+        if not repeats and spent.min() == budgets[-1]:
+            break
+    if spent.min() < budgets[-1]:
+        raise InputError(
+            f"strategy '{strategy.name}' proposed only {spent.min()} different architectures in "
+            f"{budgets[-1] * _PATIENCE} draws; take smaller budgets or count repeats"
+        )
+    return out
+
+
+def _row(
+    table: Table,
+    objective: str,
+    report: str,
+    spec: str,
+    budget: int,
+    rows: NDArray[np.intp],
+    resample: NDArray[np.int64],
+) -> BenchRow:
+    worth = table.values(report)[rows]
+    regret = table.regret(report, worth)
+    hidden = table.regret(objective, table.values(objective)[rows])
+    return BenchRow(
+        strategy=spec,
+        budget=budget,
+        regret_mean=float(regret.mean()),
+        regret_ci=_interval(regret, resample),
+        regret_median=float(np.median(regret)),
+        regret_std=float(regret.std(ddof=1)) if len(regret) > 1 else 0.0,
+        objective_regret_mean=float(hidden.mean()),
+        objective_regret_ci=_interval(hidden, resample),
+        report_mean=float(worth.mean()),
+        optimum_found=float((hidden == 0).mean()),
+    )
+
+
+def _interval(regret: NDArray[np.float64], resample: NDArray[np.int64]) -> tuple[float, float]:
+    low, high = np.quantile(regret[resample].mean(axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _check(table: Table, columns: Sequence[str], budgets: Sequence[int], seeds: int, repeats: bool) -> None:
+    for name in columns:
+        table.column(name)
+        if (share := table.coverage(name)) < 1:
+            raise InputError(
+                f"column '{name}' of table '{table.name}' has values for {share:.1%} of space '{table.space.name}'; "
+                "strategies need one for every architecture"
+            )
+    if not budgets or min(budgets) < 1:
+        raise InputError(f"budgets are whole numbers >= 1, not {', '.join(map(str, budgets)) or 'none'}")
+    if seeds < 1:
+        raise InputError(f"seeds is a whole number >= 1, not {seeds}")
+    if not repeats and max(budgets) > len(table):
+        raise InputError(f"table '{table.name}' has {len(table):,} architectures, fewer than budget {max(budgets):,}")
