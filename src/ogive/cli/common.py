@@ -28,11 +28,15 @@ def load_plugins(plugins: list[str] | None) -> list[str]:
 
 
 def split_list(text: str | list[str] | None) -> list[str]:
-    """Read ``a,b`` or repeated options as one list; commas inside parentheses or after ``:`` options do not split."""
-    if text is None:
-        return []
-    parts = [text] if isinstance(text, str) else text
-    return [p.strip() for part in parts for p in part.split(",") if p.strip()]
+    """Read ``a,b`` or repeated options as one list; ``name:option=value,option=value`` stays one item."""
+    items: list[str] = []
+    for piece in ",".join([text] if isinstance(text, str) else text or []).split(","):
+        key, equals, _ = piece.partition("=")
+        if items and ":" in items[-1] and equals and ":" not in key:
+            items[-1] += f",{piece.strip()}"
+        elif piece.strip():
+            items.append(piece.strip())
+    return items
 
 
 def emit(document: dict[str, Any]) -> None:
@@ -51,6 +55,13 @@ def finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def number(value: float) -> str:
+    """Write a number for people: whole ones with thousands separators, others with six significant digits."""
+    if not math.isfinite(value):
+        return "none" if math.isnan(value) else str(value)
+    return f"{value:,.0f}" if value == int(value) and abs(value) < 1e15 else f"{value:.6g}"
 
 
 def note(text: str, quiet: bool = False) -> None:

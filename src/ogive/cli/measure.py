@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ogive.cli.common import Json, Plugins, Quiet, Seed, emit, load_plugins, split_list
+from ogive.cli.common import Json, Plugins, Quiet, Seed, emit, load_plugins, note, number, split_list
 
 
 def measure(
@@ -33,6 +33,7 @@ def measure(
     named = [resolve(m) for m in split_list(metrics)]
     wanted = list(dict.fromkeys(n for m in named for n in (m.name, *m.baseline)))
     genotypes = where.parse(archs)
+    note(f"measuring {len(archs)} of {where.spec} for {task}, seed {seed}", quiet or json)
     scores = evaluate(wanted, where, genotypes, Context(task=get_task(task), seed=seed))
     rows: list[dict[str, Any]] = []
     for i, arch in enumerate(archs):
@@ -44,29 +45,26 @@ def measure(
         units = {n: {"unit": m.unit, "direction": m.direction} for n in wanted for m in [resolve(n)]}
         emit({"space": where.spec, "task": task, "seed": seed, "metrics": units, "rows": rows})
     else:
-        _table(wanted, rows)
+        _print(wanted, rows)
 
 
-def _table(wanted: list[str], rows: list[dict[str, Any]]) -> None:
+def _print(wanted: list[str], rows: list[dict[str, Any]]) -> None:
+    """Print metrics down and architectures across by number: arch strings are wider than a terminal's columns."""
     from rich.console import Console
     from rich.table import Table
 
     from ogive.metrics.base import resolve
 
-    table = Table("architecture", box=None, pad_edge=False)
+    console = Console(highlight=False, markup=False)
+    table = Table("metric", "unit", "better", box=None, pad_edge=False)
+    for i in range(len(rows)):
+        table.add_column(f"[{i + 1}]", justify="right")
     for name in wanted:
         m = resolve(name)
-        table.add_column(
-            f"{name}\n{m.unit}, {'higher' if m.direction == 'max' else 'lower'} is better", justify="right"
-        )
-    for row in rows:
-        table.add_row(row["arch"], *(_number(row[name]) for name in wanted))
-    console = Console(soft_wrap=True)
+        better = "higher" if m.direction == "max" else "lower"
+        table.add_row(name, m.unit, better, *(number(row[name]) for row in rows))
     console.print(table)
-    for row in rows:
+    for i, row in enumerate(rows):
+        console.print(f"[{i + 1}] {row['arch']}", soft_wrap=True)
         if "failed" in row:
-            console.print(f"{row['arch']}: {row['failed']}", markup=False)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+            console.print(f"    failed: {row['failed']}", soft_wrap=True)
