@@ -115,14 +115,14 @@ class CellNetwork(nn.Module):
 
 
 class ModuleNetwork(nn.Module):
-    """The macro skeleton of TransNAS-Bench-101: a stem that quarters the resolution, then modules of two blocks.
+    """The macro skeleton of TransNAS-Bench-101: a stem that quarters the resolution, then a row of blocks.
 
     Parameters
     ----------
     block : callable
         ``block(c_in, c_out, stride)`` returns one cell or residual block.
-    modules : sequence of (int, int)
-        Factor on the channels and stride of the first block of each module.
+    blocks : sequence of (int, int)
+        Factor on the channels and stride of every block.
     C : int
         Channels after the stem.
     input_shape : tuple of int
@@ -133,7 +133,7 @@ class ModuleNetwork(nn.Module):
     def __init__(
         self,
         block: Callable[[int, int, int], nn.Module],
-        modules: Sequence[tuple[int, int]],
+        blocks: Sequence[tuple[int, int]],
         C: int,
         input_shape: tuple[int, ...],
         n_outputs: int,
@@ -146,8 +146,8 @@ class ModuleNetwork(nn.Module):
         )
         self.body = nn.Sequential()
         c = C
-        for factor, stride in modules:
-            self.body.append(nn.Sequential(block(c, factor * c, stride), block(factor * c, factor * c, 1)))
+        for factor, stride in blocks:
+            self.body.append(block(c, factor * c, stride))
             c *= factor
         self.head = nn.Linear(c, n_outputs)
 

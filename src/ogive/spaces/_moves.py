@@ -12,8 +12,9 @@ from ogive._errors import InfeasibleError, InputError
 from ogive.spaces._restriction import Restriction, Tables
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
     from ogive.spaces._types import Genotypes
 

@@ -21,9 +21,9 @@ from ogive.spaces._restriction import Restriction
 from ogive.spaces._types import Choice, Genotypes, Graphs, Shape, TaskShape, image_shape
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from numpy.typing import NDArray
     from torch import nn
 
 __all__ = [

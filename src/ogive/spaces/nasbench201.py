@@ -14,19 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ogive._errors import ArchStringError, InputError, nearest
+from ogive.spaces._cells import EDGES, Tally, edge_graphs, longest_path
 from ogive.spaces.base import SPACES, Choice, Genotypes, Graphs, Space, TaskShape, image_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
     from torch import nn
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 """Operations in the official order."""
-
-EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
-"""Edges (source, target) in arch-string order."""
 
 _NONE, _SKIP, _CONV1, _CONV3 = range(4)
 _SLOT = re.compile(r"([^|+~]*)~(\d+)")
@@ -97,16 +95,7 @@ class NASBench201(Space):
 
     def graph(self, genotypes: Genotypes) -> Graphs:
         """Return the operations-on-nodes form: input, the six edges as vertices in string order, output."""
-        n = len(genotypes)
-        ops = np.empty((n, 8), dtype=np.int8)
-        ops[:, 0], ops[:, 1:7], ops[:, 7] = 0, np.asarray(genotypes) + 1, 6
-        adjacency = np.zeros((8, 8), dtype=np.bool_)
-        for i, (s, t) in enumerate(EDGES):
-            adjacency[0, i + 1] |= s == 0
-            adjacency[i + 1, 7] |= t == 3
-            for j, (s2, _) in enumerate(EDGES):
-                adjacency[i + 1, j + 1] |= t == s2
-        return Graphs(ops, np.broadcast_to(adjacency, (n, 8, 8)), ("input", *OPS, "output"))
+        return edge_graphs(genotypes, OPS)
 
     # ---------------------------------------------------------------- networks
 
@@ -122,32 +111,21 @@ class NASBench201(Space):
         """Return exact ``params``, ``macs``, ``relus`` and ``depth`` in closed form."""
         g = np.asarray(genotypes)
         conv1, conv3 = (g == _CONV1).sum(axis=1), (g == _CONV3).sum(axis=1)
-        c_in, h, w = image_shape(self.name, task)
-        c = self.C
-        params = np.full(len(g), c_in * c * 9 + 2 * c, dtype=np.int64)
-        macs = np.full(len(g), c_in * c * 9 * h * w, dtype=np.int64)
-        relus = np.zeros(len(g), dtype=np.int64)
-        for stage in range(3):
-            if stage:
-                # Two 3x3 convolutions, each behind a ReLU and before a batch norm, and a 1x1 on the pooled shortcut.
-                relus += c * h * w
-                h, w, weights = (h + 1) // 2, (w + 1) // 2, c * 2 * c * 9 + 4 * c * c * 9 + c * 2 * c
-                c *= 2
-                params += weights + 4 * c
-                macs += weights * h * w
-                relus += c * h * w
-            params += self.N * (conv1 * (c * c + 2 * c) + conv3 * (9 * c * c + 2 * c))
-            macs += self.N * (conv1 + 9 * conv3) * c * c * h * w
-            relus += self.N * (conv1 + conv3) * c * h * w
-        params += 2 * c + c * task.n_outputs + task.n_outputs
-        macs += c * task.n_outputs
-        relus += c * h * w
-        return {"params": params, "macs": macs, "relus": relus, "depth": self._depth(g)}
-
-    def _depth(self, g: Genotypes) -> NDArray[np.int64]:
-        """Stem, cells, two convolutions a reduction, classifier; a cell without a path leaves nothing connected."""
-        cell = longest_path(g, EDGES, _NONE, np.isin(g, (_CONV1, _CONV3)))
-        return np.where(cell < 0, 0, 1 + 3 * self.N * cell + 4 + 1)
+        tally = Tally(len(g), image_shape(self.name, task))
+        tally.convolutions(1, 9, self.C, relu=False)
+        tally.move(self.C)
+        for c in (self.C, 2 * self.C, 4 * self.C):
+            if c > self.C:
+                tally.convolutions(1, 9, c, stride=2)
+                tally.convolutions(1, 1, c, stride=2, relu=False, norm=False)
+                tally.move(c, stride=2)
+                tally.convolutions(1, 9, c)
+            tally.convolutions(self.N * (conv1 + conv3), self.N * (conv1 + 9 * conv3), c)
+        tally.params += 2 * tally.c
+        tally.relus += tally.c * tally.h * tally.w
+        # Stem, cells, two convolutions a reduction, classifier; a cell without a path leaves nothing connected.
+        cell = longest_path(g != _NONE, (g == _CONV1) | (g == _CONV3))
+        return tally.total(task.n_outputs, np.where(cell < 0, 0, 1 + 3 * self.N * cell + 4 + 1))
 
 
 def _parse(arch: str) -> list[int]:
@@ -185,31 +163,6 @@ def _parse(arch: str) -> list[int]:
     if at != len(arch):
         raise fail(at, "expected the end")
     return row
-
-
-def longest_path(
-    genotypes: Genotypes, edges: Sequence[tuple[int, int]], none: int, weighted: NDArray[np.bool_]
-) -> NDArray[np.int64]:
-    """Return the most weighted edges on a path from the first to the last node of each cell, negative without a path.
-
-    Parameters
-    ----------
-    genotypes : ndarray of int, (n, n_edges)
-        Operation on every edge.
-    edges : sequence of (int, int)
-        Source and target, sorted by target.
-    none : int
-        The operation that carries nothing.
-    weighted : ndarray of bool, (n, n_edges)
-        Which operations have a weight layer.
-    """
-    n, far = len(genotypes), np.iinfo(np.int64).min // 2
-    longest = np.full((max(t for _, t in edges) + 1, n), far, dtype=np.int64)
-    longest[0] = 0
-    for edge, (s, t) in enumerate(edges):
-        through = np.where(genotypes[:, edge] == none, far, longest[s] + weighted[:, edge])
-        longest[t] = np.maximum(longest[t], through)
-    return np.asarray(longest[-1])
 
 
 @cache
