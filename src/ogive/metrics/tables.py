@@ -10,7 +10,7 @@ import json
 import os
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -93,7 +93,7 @@ class Table:
     ) -> None:
         self.name, self.space, self.genotypes = name, space, genotypes
         self.columns = {c.name: c for c in columns}
-        self._values = dict(zip(self.columns, values, strict=True))
+        self._values: dict[str, Floats] = dict(zip(self.columns, values, strict=True))
 
     def __len__(self) -> int:
         return len(self.genotypes)
@@ -157,13 +157,20 @@ class Table:
         for column in (*minimize, *(units or {})):
             if column not in content.names:
                 raise UnknownNameError(f"'{path}' has no column '{column}'; {nearest(column, content.names)}")
-        columns = [Column.guess(c) for c in content.names]
-        columns = [
-            Column(c.name, (units or {}).get(c.name, c.unit), "min" if c.name in minimize else c.direction)
-            for c in columns
-        ]
+        columns = [replace(c, unit=(units or {}).get(c.name, c.unit)) for c in map(Column.guess, content.names)]
         title = Path(path).name.split(".")[0] if name is None else name
-        return cls(title, where, content.genotypes, columns, content.values)
+        return cls(title, where, content.genotypes, columns, content.values).lower_is_better(minimize)
+
+    def lower_is_better(self, names: Sequence[str]) -> Table:
+        """Return a copy in which lower is better in these columns.
+
+        Raises
+        ------
+        UnknownNameError
+            If there is no such column.
+        """
+        columns = self.columns | {n: replace(self.column(n), direction="min") for n in names}
+        return Table(self.name, self.space, self.genotypes, tuple(columns.values()), np.stack([*self._values.values()]))
 
     def save(self) -> Path:
         """Write the table into the data home, replacing an older one of this name, and return the file's path.

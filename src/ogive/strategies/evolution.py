@@ -28,8 +28,8 @@ class Evolution(Strategy):
     population : int
         Members alive, P in the paper. The first P proposals are random.
     sample : int
-        Members drawn, with replacement, for each tournament; S in the paper. The default P=100, S=25 is the paper's
-        setting on the NASNet space.
+        Members drawn, with replacement, for each tournament; S in the paper, which has P=100 and S=25 for searches of
+        20,000 evaluations. The defaults suit searches of a few hundred.
     """
 
     name = "evolution"
@@ -42,8 +42,8 @@ class Evolution(Strategy):
         n_objectives: int = 1,
         seed: int = 0,
         lanes: int = 1,
-        population: int = 100,
-        sample: int = 25,
+        population: int = 30,
+        sample: int = 10,
     ) -> None:
         super().__init__(space, n_objectives=n_objectives, seed=seed, lanes=lanes)
         self.population = count_option(self.name, "population", population, 2)

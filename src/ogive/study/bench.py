@@ -136,9 +136,7 @@ def choices(
     return np.concatenate(runs, axis=1)
 
 
-def _run(
-    table: Table, objective: str, strategy: Strategy, budgets: Sequence[int], repeats: bool
-) -> NDArray[np.intp]:
+def _run(table: Table, objective: str, strategy: Strategy, budgets: Sequence[int], repeats: bool) -> NDArray[np.intp]:
     """Advance all lanes of a strategy, one architecture each a step, until every lane has spent the last budget."""
     lanes = np.arange(strategy.lanes)
     values = table.values(objective)

@@ -1,0 +1,156 @@
+"""``ogive tables``: precomputed benchmarks, from any CSV or Parquet file with an ``arch`` column."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ogive._errors import InputError
+from ogive.cli.common import Json, Plugins, Quiet, Seed, emit, load_plugins, note, split_list
+
+if TYPE_CHECKING:
+    from ogive.metrics.tables import Table
+
+app = typer.Typer(
+    help="Precomputed benchmarks: list, import and show tables of architectures.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("list")
+def list_tables(seed: Seed = 0, quiet: Quiet = False, json: Json = False) -> None:
+    """List the imported tables."""
+    del seed  # nothing here is random
+    from ogive.metrics.tables import table_info, table_names
+
+    tables = [table_info(name) for name in table_names()]
+    if json:
+        rows = [
+            {"name": t.name, "space": t.space, "rows": t.rows, "columns": [c.name for c in t.columns]} for t in tables
+        ]
+        emit({"tables": rows})
+        return
+    if not tables:
+        note("no tables yet; import one with: ogive tables import FILE --name NAME --space SPACE", quiet)
+        return
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    grid = Grid("table", "space", box=None, pad_edge=False)
+    grid.add_column("architectures", justify="right")
+    grid.add_column("columns", overflow="fold")
+    for t in tables:
+        grid.add_row(t.name, t.space, f"{t.rows:,}", ", ".join(c.name for c in t.columns))
+    Console().print(grid)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV (also .gz, .bz2, .zst) or .parquet.")],
+    name: Annotated[str, typer.Option("--name", "-n", help="Name of the table, as in COLUMN@NAME.")],
+    space: Annotated[str, typer.Option("--space", "-s", help="Space whose strings the column 'arch' holds.")],
+    minimize: Annotated[
+        str, typer.Option("--minimize", help="Columns where lower is better, besides those known by name.")
+    ] = "",
+    unit: Annotated[list[str] | None, typer.Option("--unit", help="Unit of a column, as COLUMN=UNIT.")] = None,
+    seed: Seed = 0,
+    plugin: Plugins = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Import a table: one row an architecture, a column 'arch', and one column of numbers a quantity."""
+    del seed  # nothing here is random
+    load_plugins(plugin)
+    from ogive.metrics.tables import import_table, table_names
+
+    replaced = name in table_names()
+    table = import_table(file, name, space, minimize=split_list(minimize), units=dict(map(_unit, unit or [])))
+    if json:
+        emit({"tables": [_facts(table)], "replaced": replaced})
+        return
+    note(f"imported '{file}' as table '{name}'" + (", replacing the older one" if replaced else ""), quiet)
+    if not quiet:
+        _show(table)
+
+
+@app.command("show")
+def show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Imported table.")],
+    seed: Seed = 0,
+    plugin: Plugins = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Show a table's columns with unit, direction, range and best architecture."""
+    del seed, quiet  # nothing here is random, and what is printed was asked for
+    load_plugins(plugin)
+    from ogive.metrics.tables import Table
+
+    table = Table.open(name)
+    if json:
+        emit({"tables": [_facts(table)]})
+    else:
+        _show(table)
+
+
+def _unit(text: str) -> tuple[str, str]:
+    column, equals, unit = text.partition("=")
+    if not (column and equals and unit):
+        raise InputError(f"unit '{text}' cannot be read; write COLUMN=UNIT, for example --unit latency=ms")
+    return column, unit
+
+
+def _facts(table: Table) -> dict[str, Any]:
+    import numpy as np
+
+    details = {}
+    for column in table.columns.values():
+        values = table.values(column.name)
+        best = table.optimum(column.name)
+        at = int(np.flatnonzero(values == best)[0])
+        details[column.name] = {
+            "unit": column.unit,
+            "direction": column.direction,
+            "values": int(np.isfinite(values).sum()),
+            "coverage": table.coverage(column.name),
+            "best": best,
+            "median": float(np.nanmedian(values)),
+            "worst": float(np.nanmin(values) if column.direction == "max" else np.nanmax(values)),
+            "best_arch": table.space.format(table.genotypes[at]),
+        }
+    return {
+        "name": table.name,
+        "space": table.space.spec,
+        "rows": len(table),
+        "space_size": table.space.size,
+        "columns": list(details),
+        "details": details,
+    }
+
+
+def _show(table: Table) -> None:
+    from rich.console import Console
+    from rich.table import Table as Grid
+
+    facts = _facts(table)
+    console = Console(soft_wrap=True)
+    console.print(
+        f"table {table.name}: {len(table):,} of {table.space.size:,} architectures of space {table.space.spec}",
+        highlight=False,
+        markup=False,
+    )
+    grid = Grid(box=None, pad_edge=False)
+    for title in ("column", "unit", "better"):
+        grid.add_column(title, no_wrap=True)
+    for title in ("values", "best", "median", "worst"):
+        grid.add_column(title, justify="right", no_wrap=True)
+    for name, d in facts["details"].items():
+        better = "higher" if d["direction"] == "max" else "lower"
+        numbers = (f"{d[k]:.6g}" for k in ("best", "median", "worst"))
+        grid.add_row(name, d["unit"], better, f"{d['values']:,}", *numbers)
+    console.print(grid)
+    console.print("best architecture of each column:")
+    for name, d in facts["details"].items():
+        console.print(f"  {name}: {d['best_arch']}", highlight=False, markup=False)
