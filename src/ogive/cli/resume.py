@@ -1,0 +1,25 @@
+"""``ogive resume``: go on with a search that was interrupted, or add trials to one that was not."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - typer reads the annotations
+from typing import Annotated
+
+import typer
+
+from ogive.cli.common import Json, Quiet  # noqa: TC001
+from ogive.cli.search import go_on
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Directory of the run.")],
+    trials: Annotated[
+        int | None, typer.Option("--trials", "-n", help="Trials to add [default: only those that are missing].")
+    ] = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Go on with an interrupted run to the same result as if it had not been interrupted."""
+    from ogive.study import Study
+
+    go_on(Study.open(run), trials=trials, quiet=quiet, json=json)

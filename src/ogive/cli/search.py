@@ -1,0 +1,225 @@
+"""``ogive search``: constrained, multi-objective search with real training, in a directory that can be resumed."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ogive._errors import InputError
+from ogive.cli.common import Json, Plugins, Quiet, Seed, emit, load_plugins, note, number, split_list
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ogive.study import Study
+
+_SPACE, _TASK = "nasbench201:C=8,N=1", "digits"
+_MAXIMIZE, _MINIMIZE, _WHERE = ("accuracy@train",), ("macs",), ("relus<=2500",)
+_TRIALS = 40
+_CONFIRM = 3
+_SHOWN = 8
+
+
+def search(
+    space: Annotated[str, typer.Option("--space", "-s", help="Space, as name or name:option=value,...")] = _SPACE,
+    task: Annotated[str, typer.Option("--task", "-t", help="Task, as name or name:option=value,...")] = _TASK,
+    maximize: Annotated[
+        list[str] | None,
+        typer.Option("--maximize", help="Metrics to maximise [default: accuracy@train if no objective is given]."),
+    ] = None,
+    minimize: Annotated[
+        list[str] | None,
+        typer.Option("--minimize", help="Metrics to minimise [default: macs if no objective is given]."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", help="Constraints such as 'relus<=50000' [default: relus<=2500 without objectives]."),
+    ] = None,
+    strategy: Annotated[
+        str | None, typer.Option("--strategy", help="Strategy [default: evolution, or nsga2 for several objectives].")
+    ] = None,
+    trials: Annotated[int, typer.Option("--trials", "-n", help="Architectures to measure.")] = _TRIALS,
+    workers: Annotated[
+        int | None, typer.Option("--workers", "-w", help="Processes that measure; 0 for none [default: one a core].")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Directory of the run [default: runs/ and the time].")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", "-e", help="Epochs of each training.")] = None,
+    recipe: Annotated[
+        str, typer.Option("--set", help="Other options of the training recipe, as name=value,name=value.")
+    ] = "",
+    batch: Annotated[int | None, typer.Option("--batch", help="Candidates drawn together.")] = None,
+    repeats: Annotated[str, typer.Option("--repeats", help="Known architectures: free, or count as trials.")] = "free",
+    max_draws: Annotated[int, typer.Option("--max-draws", help="Draws without a trial that end the search.")] = 10_000,
+    timeout: Annotated[float | None, typer.Option("--timeout", help="Seconds a trial may take.")] = None,
+    confirm: Annotated[
+        int | None,
+        typer.Option("--confirm", help="Trainings of the chosen one for its test accuracy [default: 3, 0 for none]."),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="PyTorch device, such as cpu or cuda.")] = "cpu",
+    seed: Seed = 0,
+    plugin: Plugins = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Search for architectures; without options: cells for handwritten digits under a ReLU budget, trained for real."""
+    plugins = load_plugins(plugin)
+    from ogive.study import Study
+
+    up, down, bounds = _question(split_list(maximize), split_list(minimize), split_list(where))
+    folder = out or _fresh_folder()
+    study = Study(
+        space,
+        task,
+        maximize=up,
+        minimize=down,
+        where=bounds,
+        strategy=strategy,
+        out=folder,
+        trials=trials,
+        seed=seed,
+        workers=workers,
+        batch=batch,
+        train=_recipe(recipe, epochs),
+        repeats=repeats,  # type: ignore[arg-type]
+        max_draws=max_draws,
+        timeout=timeout,
+        device=device,
+        confirm=_confirmations(up + down) if confirm is None else confirm,
+        plugins=plugins,
+        command=_command(folder, out is None),
+    )
+    go_on(study, quiet=quiet, json=json)
+
+
+def go_on(study: Study, *, trials: int | None = None, quiet: bool, json: bool) -> None:
+    """Run a study to its end, say what it found, or how to resume it when it is interrupted."""
+    began = time.perf_counter()
+    folder = study.directory.path if study.directory else Path()
+    show = False if quiet or not sys.stderr.isatty() else None
+    try:
+        if trials is not None or study.results().n_trials < study.planned():
+            study.run(trials, progress=show)
+        if study.config.confirm:
+            study.confirm(study.config.confirm, progress=show)
+    except KeyboardInterrupt:
+        note(f"stopped after {study.results().n_trials} trials; go on with: ogive resume {shlex.quote(str(folder))}")
+        raise typer.Exit(130) from None
+    document = _document(study, time.perf_counter() - began)
+    if json:
+        emit(document)
+    else:
+        _print(document, study)
+
+
+def _question(up: list[str], down: list[str], where: list[str]) -> tuple[list[str], list[str], list[str]]:
+    """Fill in the default question where the user gave no objective."""
+    if up or down:
+        return up, down, where
+    return list(_MAXIMIZE), list(_MINIMIZE), where or list(_WHERE)
+
+
+def _confirmations(objectives: list[str]) -> int:
+    """Return how often the chosen one is trained for its test accuracy: only where the search itself trains."""
+    from ogive.metrics.base import Cost, resolve
+
+    return _CONFIRM if any(resolve(m).cost == Cost.TRAIN for m in objectives) else 0
+
+
+def _recipe(text: str, epochs: int | None) -> Mapping[str, Any] | None:
+    if not text and epochs is None:
+        return None
+    from ogive.training.config import TrainConfig
+
+    given = {} if epochs is None else {"epochs": epochs}
+    return TrainConfig.from_dict(TrainConfig.parse(text).to_dict() | given).to_dict()
+
+
+def _fresh_folder() -> Path:
+    """Return a directory named by the time that does not exist yet."""
+    stem = Path("runs") / time.strftime("search-%Y%m%d-%H%M%S")
+    for n in range(1000):
+        folder = stem if n == 0 else stem.with_name(f"{stem.name}-{n + 1}")
+        if not folder.exists():
+            return folder
+    raise InputError("no free name for a run in 'runs'; give one with --out")
+
+
+def _command(folder: Path, add: bool) -> str:
+    words = ["ogive", *sys.argv[1:]] if Path(sys.argv[0]).stem in {"ogive", "__main__"} else ["ogive", "search"]
+    return shlex.join([*words, "--out", str(folder)] if add else words)
+
+
+def _document(study: Study, seconds: float) -> dict[str, Any]:
+    """Return what the command prints with --json."""
+    results, config = study.results(), study.config
+    best, verdict = results.best(), study.verdict
+    front = results.rows.take(results.front_positions())
+    archs = study.problem.space.format_many(front.genotypes) if len(front) else []
+    document: dict[str, Any] = {
+        "run": None if study.directory is None else str(study.directory.path),
+        "space": config.space,
+        "task": config.task,
+        "strategy": config.strategy,
+        "seed": config.seed,
+        "trials": results.n_trials,
+        "seconds": seconds,
+        "candidates": results.counts(),
+        "best": None if best is None else {"arch": best.arch, "metrics": best.metrics},
+        "front": [
+            {"arch": a, "metrics": dict(zip(study.problem.metrics, row, strict=True))}
+            for a, row in zip(archs, front.values.tolist(), strict=True)
+        ],
+    }
+    if study.note:
+        document["note"] = study.note
+    if verdict is not None:
+        found = verdict.to_dict()
+        document |= {k: found[k] for k in ("test_accuracy", "baseline", "difference", "statement")}
+    return document
+
+
+def _print(document: dict[str, Any], study: Study) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(soft_wrap=True, highlight=False)
+    ends = ", ".join(f"{n:,} {end}" for end, n in document["candidates"].items())
+    console.print(f"{document['trials']:,} trials in {document['seconds']:.1f} s ({ends})", markup=False)
+    if "note" in document:
+        console.print(document["note"], markup=False)
+    front = document["front"]
+    table = Table(box=None, pad_edge=False, title=f"Pareto front, {len(front)} architectures", title_justify="left")
+    table.add_column("architecture", overflow="fold")
+    for name in study.problem.metrics:
+        unit = study.problem.info[name].unit
+        table.add_column(name if unit == "1" else f"{name} ({unit})", justify="right")
+    for row in front[:_SHOWN]:
+        table.add_row(row["arch"], *(number(v) for v in row["metrics"].values()))
+    console.print(table)
+    if len(front) > _SHOWN:
+        console.print(f"... and {len(front) - _SHOWN} more in front.csv", markup=False)
+    _print_choice(document, console)
+
+
+def _print_choice(document: dict[str, Any], console: Any) -> None:
+    best = document["best"]
+    if best is None:
+        console.print("nothing found that meets the constraints", markup=False)
+    else:
+        console.print(f"chosen: {best['arch']}", markup=False)
+    if "statement" in document:
+        for label, key in (("chosen", "test_accuracy"), ("random ones", "baseline")):
+            e = document[key]
+            low, high = e["interval"]
+            runs = f"{len(e['values'])} trainings"
+            console.print(f"test accuracy, {label}: {e['mean']:.2f} % (95 % interval {low:.2f} to {high:.2f}, {runs})")
+        console.print(document["statement"], markup=False)
+    if document["run"]:
+        console.print(f"report: {Path(document['run']) / 'report.html'}", markup=False)

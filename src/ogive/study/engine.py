@@ -1,0 +1,346 @@
+"""The loop: draw candidates, measure them, tell the strategy, in an order that no clock and no crash can change.
+
+The sequence of draws is a function of the configuration and the seed. Candidates are drawn in groups of `batch`. A
+group in which nothing is left to measure (all refused or repeated) is told to the strategy at once; any other group
+joins a queue of at most `window` groups. Only when the queue is full is its oldest group told, after waiting for its
+results, and only then is the next group drawn. Results that come in early are logged at once but wait for their turn.
+
+An interrupted run is resumed by the same loop: it draws again from the last stored state of the strategy and takes
+what the log knows instead of measuring.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ogive._errors import InfeasibleError
+from ogive.study.problem import COUNTED, FREE, MEASURED, Measured, Problem, Rows, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ogive.spaces.base import Genotypes
+    from ogive.strategies.base import Strategy
+    from ogive.study.journal import Journal
+
+_SNAPSHOT_CANDIDATES = 2000
+
+Known = tuple[NDArray[np.float64], float, Status]
+"""Dear values, violation and end of an architecture that has been measured and told."""
+
+
+class Executor(Protocol):
+    """Where dear metrics are measured: in this process or in others."""
+
+    def start(self, candidate: int, genotype: Genotypes) -> None:
+        """Begin to measure a candidate."""
+
+    def wait(self) -> list[tuple[int, Measured]]:
+        """Return at least one finished measurement."""
+
+
+@dataclass
+class _Group:
+    """Candidates that were drawn together.
+
+    Those from `seen` on have not been looked at; `links` has the repeats that wait for another candidate's result.
+    """
+
+    rows: Rows
+    seen: int = 0
+    links: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def complete(self) -> bool:
+        return self.seen == len(self.rows)
+
+    @property
+    def settled(self) -> bool:
+        return self.complete and not (self.rows.status == Status.PENDING).any()
+
+    @property
+    def free(self) -> bool:
+        return self.complete and bool(FREE[self.rows.status].all())
+
+    def position(self, candidate: int) -> int | None:
+        i = candidate - int(self.rows.candidate[0])
+        return i if 0 <= i < len(self.rows) else None
+
+
+class Engine:
+    """Runs one strategy on one problem.
+
+    Parameters
+    ----------
+    problem : Problem
+    strategy : Strategy
+        In its initial state.
+    journal : Journal
+        What it knows of an earlier run is taken up.
+    executor : Executor
+    batch, window : int
+        Candidates in a group, groups in the queue.
+    free_repeats : bool
+        Whether an architecture that is known is looked up, or measured and counted again.
+    max_draws : int
+        Consecutive draws without a trial after which the search stops.
+    on_change : callable, optional
+        Called with all `Rows` that have come to their end.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        strategy: Strategy,
+        journal: Journal,
+        executor: Executor,
+        *,
+        batch: int,
+        window: int,
+        free_repeats: bool,
+        max_draws: int,
+        on_change: Callable[[Rows], None] = lambda _: None,
+    ) -> None:
+        self.problem, self.strategy, self.journal, self.executor = problem, strategy, journal, executor
+        self.batch, self.window, self.max_draws = batch, window, max_draws
+        self.free_repeats, self.on_change = free_repeats, on_change
+        self.asked = 0
+        self.trials = 0
+        self.note: str | None = None
+        self._fruitless = 0
+        self._fruits_of_none: list[Rows] = []
+        self._queue: deque[_Group] = deque()
+        self._known: dict[bytes, Known | None] = {}
+        self._untold: dict[bytes, int] = {}
+        self._flying: set[int] = set()
+        self._last_snapshot = 0
+        if journal.snapshot is not None and journal.recorded is not None:
+            self._restore(journal.snapshot, journal.recorded)
+
+    # ---------------------------------------------------------------- the loop
+
+    def run(self, trials: int, stop: Callable[[], bool] = lambda: False) -> None:
+        """Go on until there are `trials` trials in all, the search is exhausted, or `stop` says so.
+
+        Raises
+        ------
+        InfeasibleError
+            If no candidate met the constraints within `max_draws` draws; names each and the best value seen.
+        """
+        self.note = None
+        try:
+            while self.trials < trials and not stop():
+                room = trials - self.trials - len(self._flying)
+                unseen = next((g for g in self._queue if not g.complete), None)
+                if room > 0 and unseen is not None:
+                    self._look(unseen, room)
+                elif room > 0 and len(self._queue) == self.window and self._queue[0].settled:
+                    self._tell(self._queue.popleft())
+                    self._snapshot()
+                elif room > 0 and len(self._queue) < self.window and self._fruitless < self.max_draws:
+                    self._ask(room)
+                elif self._flying:
+                    self._collect()
+                else:
+                    self._give_up()
+                    break
+        finally:
+            self.journal.flush()
+
+    def _ask(self, room: int) -> None:
+        genotypes = np.asarray(self.strategy.ask(self.batch), dtype=self.problem.space.dtype)
+        group = _Group(Rows.blank(self.asked, genotypes, len(self.problem.metrics)))
+        self.asked += len(genotypes)
+        self._look(group, room)
+        if group.free:
+            self._tell(group)
+            self._snapshot()
+        else:
+            self._queue.append(group)
+
+    def _tell(self, group: _Group) -> None:
+        rows = group.rows
+        self.strategy.tell(rows.genotypes, self.problem.worth(rows), rows.violation)
+        if self.free_repeats:
+            self._learn(rows)
+        if COUNTED[rows.status].any():
+            self._fruitless = 0
+            self._fruits_of_none.clear()
+        else:
+            self._fruitless += len(rows)
+            if not self.trials:
+                self._fruits_of_none.append(rows)
+
+    def _learn(self, rows: Rows) -> None:
+        """Remember what architectures that have been told were worth, so that a repeat costs nothing."""
+        at = np.flatnonzero(MEASURED[rows.status])
+        keys = self.problem.keys(rows.genotypes[at])
+        if not self.problem.dear:
+            self._known.update(dict.fromkeys(keys))
+            self._untold.clear()
+            return
+        # A dictionary is what makes this a look-up, one entry an architecture; its measurement cost far more.
+        for i, key in zip(at.tolist(), keys, strict=True):
+            values = rows.values[i, self.problem.dear_columns]
+            self._known.setdefault(key, (values, float(rows.violation[i]), Status(int(rows.status[i]))))
+            self._untold.pop(key, None)
+
+    def _give_up(self) -> None:
+        if not self.trials:
+            seen = self.problem.refusal(Rows.join(self._fruits_of_none))
+            raise InfeasibleError(
+                f"no architecture met the constraints in {self._fruitless:,} draws: {seen}; loosen a constraint"
+            )
+        self.note = (
+            f"stopped after {self.trials:,} trials: the last {self._fruitless:,} draws brought no new architecture "
+            "that meets the constraints (the space is exhausted or the strategy has converged)"
+        )
+
+    # ---------------------------------------------------------------- looking at candidates
+
+    def _look(self, group: _Group, room: int) -> None:
+        """Compute what is cheap, recognise repeats, start what is dear; stop before a row that would exceed `room`."""
+        rows = group.rows.take(slice(group.seen, None))
+        replayed = self.journal.replay(rows)
+        fresh = np.flatnonzero(~replayed)
+        links: dict[int, int] = {}
+        if self.free_repeats and replayed.any():
+            self._expect(rows.take(replayed & MEASURED[rows.status]))
+        if fresh.size:
+            part = rows.take(fresh)
+            self.problem.look(part)
+            links = self._recognise(part) if self.free_repeats else {}
+            rows.put(fresh, part)
+        counted = COUNTED[rows.status]
+        if links:
+            counted &= ~np.isin(rows.candidate, list(links))
+        over = np.flatnonzero(np.cumsum(counted) > room)
+        end = int(over[0]) if over.size else len(rows)
+        self._admit(group, rows.take(slice(0, end)), replayed[:end], links)
+
+    def _admit(self, group: _Group, rows: Rows, replayed: NDArray[np.bool_], links: dict[int, int]) -> None:
+        """Take rows that were looked at into their group, the log and the count of trials."""
+        group.rows.put(slice(group.seen, group.seen + len(rows)), rows)
+        group.seen += len(rows)
+        self.trials += int((COUNTED[rows.status] & (rows.status != Status.PENDING)).sum())
+        new = ~replayed & (rows.status != Status.PENDING)
+        if new.any():
+            self._record(rows.take(new), now=not self.problem.dear)
+        for i in np.flatnonzero(rows.status == Status.PENDING).tolist():
+            candidate = int(rows.candidate[i])
+            if candidate in links:
+                group.links[candidate] = links[candidate]
+                self._settle_link(group, candidate, group)
+            else:
+                self._flying.add(candidate)
+                self.journal.propose(candidate, rows.genotypes[i])
+                self.executor.start(candidate, rows.genotypes[i])
+
+    def _expect(self, rows: Rows) -> None:
+        """Note candidates that the log knows and the strategy does not yet, for repeats drawn in between."""
+        for key, candidate in zip(self.problem.keys(rows.genotypes), rows.candidate.tolist(), strict=True):
+            if key not in self._known:
+                self._untold.setdefault(key, candidate)
+
+    def _recognise(self, rows: Rows) -> dict[int, int]:
+        """Give repeats their known values; return the rows that must wait, with the candidate they wait for."""
+        at = np.flatnonzero(np.isin(rows.status, (Status.PENDING, Status.DONE)))
+        links: dict[int, int] = {}
+        # One look-up an architecture, in the order in which they were drawn: an earlier one makes a later one a repeat.
+        for i, candidate, key in zip(
+            at.tolist(), rows.candidate[at].tolist(), self.problem.keys(rows.genotypes[at]), strict=True
+        ):
+            if key in self._known:
+                rows.status[i] = Status.REPEAT
+                self._copy(rows, i, self._known[key])
+            elif (source := self._untold.setdefault(key, candidate)) != candidate:
+                if self.problem.dear:
+                    links[candidate] = source
+                else:
+                    rows.status[i] = Status.REPEAT
+        return links
+
+    def _copy(self, rows: Rows, i: int, known: Known | None) -> None:
+        if known is None:
+            return
+        rows.values[i, self.problem.dear_columns], rows.violation[i], end = known
+        if end is Status.FAILED:
+            rows.reasons[int(rows.candidate[i])] = "a repeat of an architecture that could not be measured"
+
+    # ---------------------------------------------------------------- dear measurements
+
+    def _collect(self) -> None:
+        """Wait for measurements and log each that came in, with the repeats that waited for it, at once."""
+        for candidate, measured in self.executor.wait():
+            self._flying.discard(candidate)
+            group, i = self._find(candidate, self._queue)
+            self._settle(group.rows, i, measured)
+            self._record(group.rows.take([i]), now=False)
+            for other in self._queue:
+                for waiting in [c for c, source in other.links.items() if source == candidate]:
+                    self._settle_link(other, waiting, group)
+        self.journal.flush()
+
+    def _settle(self, rows: Rows, i: int, measured: Measured) -> None:
+        rows.values[i, self.problem.dear_columns] = measured.values
+        rows.violation[i] = measured.violation
+        rows.seconds[i] = measured.seconds
+        rows.status[i] = Status.REJECTED if measured.rejected else Status.DONE
+        if measured.reason is not None:
+            rows.status[i] = Status.FAILED
+            rows.reasons[int(rows.candidate[i])] = measured.reason
+        self.trials += not measured.rejected
+
+    def _settle_link(self, group: _Group, candidate: int, nearby: _Group) -> None:
+        """Give a waiting repeat the result of its source, if that is there."""
+        source, j = self._find(group.links[candidate], [nearby, *self._queue])
+        if source.rows.status[j] == Status.PENDING:
+            return
+        i = candidate - int(group.rows.candidate[0])
+        rows, end = source.rows, Status(int(source.rows.status[j]))
+        group.rows.status[i] = Status.AWAITED
+        self._copy(group.rows, i, (rows.values[j, self.problem.dear_columns], float(rows.violation[j]), end))
+        del group.links[candidate]
+        self._record(group.rows.take([i]), now=False)
+
+    def _find(self, candidate: int, groups: Any) -> tuple[_Group, int]:
+        return next((g, i) for g in groups if (i := g.position(candidate)) is not None)
+
+    # ---------------------------------------------------------------- the journal
+
+    def _record(self, rows: Rows, *, now: bool) -> None:
+        self.journal.record(rows, now=now)
+        self.on_change(rows)
+
+    def _snapshot(self) -> None:
+        """Store the state now and then, so that a resumed run need not draw from the beginning."""
+        if self.asked - self._last_snapshot < _SNAPSHOT_CANDIDATES:
+            return
+        self._last_snapshot = self.asked
+        queue = [{"first": int(g.rows.candidate[0]), "genotype": g.rows.genotypes.tolist()} for g in self._queue]
+        # As text, because a strategy's state may hold infinities, which strict JSON has not.
+        state = json.dumps(self.strategy.state())
+        self.journal.checkpoint({"asked": self.asked, "fruitless": self._fruitless, "queue": queue, "strategy": state})
+
+    def _restore(self, snapshot: dict[str, Any], recorded: Rows) -> None:
+        self.strategy.restore(json.loads(snapshot["strategy"]))
+        self.asked = self._last_snapshot = snapshot["asked"]
+        self._fruitless = snapshot["fruitless"]
+        waiting: list[int] = []
+        for entry in snapshot["queue"]:
+            genotypes = np.array(entry["genotype"], dtype=self.problem.space.dtype)
+            group = _Group(Rows.blank(entry["first"], genotypes, len(self.problem.metrics)))
+            waiting += group.rows.candidate.tolist()
+            self._queue.append(group)
+        told = recorded.take((recorded.candidate < self.asked) & ~np.isin(recorded.candidate, waiting))
+        self.trials = int(COUNTED[told.status].sum())
+        if self.free_repeats:
+            self._learn(told)
+        if not self.trials and len(told):
+            self._fruits_of_none.append(told)

@@ -1,0 +1,7 @@
+"""x"""
+
+from __future__ import annotations
+
+
+def write_report(study, directory):
+    return None

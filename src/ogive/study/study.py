@@ -1,0 +1,419 @@
+"""A study: a search that remembers, can be interrupted at any instant and goes on where it was."""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from ogive._errors import InfeasibleError, InputError, StorageError
+from ogive._registry import load_plugin
+from ogive.metrics.base import Cost, resolve
+from ogive.spaces.base import Space, get_space
+from ogive.strategies.base import Strategy, get_strategy
+from ogive.study.config import Repeats, StudyConfig, versions
+from ogive.study.directory import RunDirectory
+from ogive.study.engine import Engine, Executor
+from ogive.study.events import Event, EventLog, MemoryLog, SqliteLog
+from ogive.study.executors import InProcess, Interrupts, InWorkers
+from ogive.study.final import FIRST_SEED, RETRAIN, Verdict, entry, missing_runs, verdict
+from ogive.study.jobs import problem_of
+from ogive.study.journal import OUTCOMES, Journal, read_rows
+from ogive.study.problem import Problem, Rows
+from ogive.study.progress import Listener, counting_bar, progress_bar
+from ogive.study.results import Best, Results
+from ogive.study.workers import Pool
+from ogive.tasks.base import Task, get_task
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ogive.training.config import TrainConfig
+
+_CHEAP_BATCH = 50
+_WINDOW = 4
+_MOST_WORKERS = 8
+
+
+class Study:
+    """A constrained search for one or several objectives in a space.
+
+    Parameters
+    ----------
+    space : Space or str
+    task : Task or str, optional
+        What the architectures are for; most metrics need one.
+    maximize, minimize : sequence of str
+        Metrics to optimise; the first one of `maximize`, then of `minimize`, decides which architecture is `best`.
+    where : sequence of str
+        Constraints such as ``relus<=50000``. A candidate that breaks one on a cheap metric is never measured further
+        and does not count as a trial.
+    strategy : str, optional
+        Name and options; by default "evolution" for one objective and "nsga2" for more.
+    out : str or Path, optional
+        Directory of the run, new or empty; without it the study lives in memory.
+    trials : int
+        What `run` does when it is not told a number.
+    seed : int
+        Fixes candidates, initial weights and data order.
+    workers : int, optional
+        Processes that measure; 0 measures in this one. By default one for each core (at most 8) where a metric is
+        dear, else 0. It never changes the candidates, unless it exceeds `window`'s default of 4.
+    batch : int, optional
+        Candidates drawn together; by default 50 where all metrics are cheap, else 1.
+    window : int, optional
+        Batches that may be drawn before the first of them is told to the strategy.
+    train : TrainConfig or mapping, optional
+        Recipe of ``@train`` metrics.
+    repeats : {"free", "count"}
+        Whether an architecture that is known is looked up without counting as a trial, or measured and counted again,
+        as table benchmarks do.
+    max_draws : int
+        Consecutive draws without a trial after which the search ends.
+    timeout : float, optional
+        Seconds after which a trial has failed; needs workers.
+    confirm : int
+        How many trainings `ogive resume` gives to the test of the best architecture; see `Study.confirm`.
+    device : str
+        PyTorch device.
+    plugins : sequence of str
+        Modules or files that register what the study names; workers load them too.
+    command : str, optional
+        The command that makes this run, for the report; by default that of this process.
+
+    Raises
+    ------
+    InputError
+        If something does not exist or does not fit together, or `out` is occupied.
+    StorageError
+        If `out` cannot be written.
+
+    Examples
+    --------
+    >>> study = Study("nasbench201", "digits", maximize=["params"], minimize=["macs"], seed=1)
+    >>> study.run(trials=20)
+    >>> len(study.trials)
+    20
+    """
+
+    def __init__(
+        self,
+        space: Space | str,
+        task: Task | str | None = None,
+        *,
+        maximize: Sequence[str] | str = (),
+        minimize: Sequence[str] | str = (),
+        where: Sequence[str] | str = (),
+        strategy: str | None = None,
+        out: str | Path | None = None,
+        trials: int = 100,
+        seed: int = 0,
+        workers: int | None = None,
+        batch: int | None = None,
+        window: int | None = None,
+        train: TrainConfig | Mapping[str, Any] | None = None,
+        repeats: Repeats = "free",
+        max_draws: int = 10_000,
+        timeout: float | None = None,
+        confirm: int = 0,
+        device: str = "cpu",
+        plugins: Sequence[str] = (),
+        command: str | None = None,
+    ) -> None:
+        for source in plugins:
+            load_plugin(source)
+        space = get_space(space)
+        task = None if task is None else get_task(task)
+        up, down = _names(maximize), _names(minimize)
+        dear = any(resolve(name).cost > Cost.COUNT for name in (*up, *down))
+        workers = (min(os.cpu_count() or 1, _MOST_WORKERS) if dear else 0) if workers is None else workers
+        config = StudyConfig(
+            space=space.spec,
+            task=None if task is None else task.spec,
+            maximize=up,
+            minimize=down,
+            where=_names(where),
+            strategy=strategy or ("evolution" if len(up) + len(down) == 1 else "nsga2"),
+            trials=trials,
+            seed=seed,
+            batch=(1 if dear else _CHEAP_BATCH) if batch is None else batch,
+            window=(max(_WINDOW, workers) if dear else 1) if window is None else window,
+            repeats=repeats,
+            max_draws=max_draws,
+            train=train if train is None or isinstance(train, Mapping) else train.to_dict(),
+            weights=_weights(space),
+            workers=workers,
+            timeout=timeout,
+            confirm=confirm,
+            device=device,
+            plugins=tuple(plugins),
+            command=command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            versions=versions(),
+        )
+        self._set_up(config, None if out is None else RunDirectory(out), problem_of(config, space, task))
+        if self.directory is not None:
+            self.directory.create(config)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Self:
+        """Return the study of a run directory, to look at it or to go on with it; another process may be writing it.
+
+        Raises
+        ------
+        InputError
+            If there is no run, or it names something that does not exist here.
+        """
+        directory = RunDirectory(path)
+        config = directory.config()
+        study = cls.__new__(cls)
+        study._set_up(config, directory, problem_of(config))
+        return study
+
+    def _set_up(self, config: StudyConfig, directory: RunDirectory | None, problem: Problem) -> None:
+        self.config, self.directory, self.problem = config, directory, problem
+        # Say at once what the strategy has to say against the space or the number of objectives.
+        self._strategy()
+        self.note: str | None = None
+        self._memory = MemoryLog()
+        self._rows: list[Rows] = []
+        self._read_to = 0
+        self._engine: Engine | None = None
+        self._engine_seq = 0
+
+    def _strategy(self) -> Strategy:
+        k = len(self.config.objectives)
+        return get_strategy(self.config.strategy, self.problem.space, n_objectives=k, seed=self.config.seed)
+
+    # ---------------------------------------------------------------- running
+
+    def run(self, trials: int | None = None, *, progress: bool | None = None) -> Self:
+        """Search until there are `trials` more trials; without a number, until those planned last are there.
+
+        Parameters
+        ----------
+        trials : int, optional
+        progress : bool, optional
+            Show a bar on standard error; by default where that is a terminal.
+
+        Returns
+        -------
+        Study
+            Itself. `note` says why it ended early, if it did.
+
+        Raises
+        ------
+        InputError
+            If `trials` is not positive, or an event log does not belong to the configuration.
+        InfeasibleError
+            If no candidate met the constraints within `max_draws` draws.
+        RunLockedError
+            If another process is writing the run directory.
+        StorageError
+            If the log cannot be written; what was logged is safe.
+        DataMissingError
+            If a metric needs data that are not on this machine.
+        KeyboardInterrupt
+            After Ctrl-C or SIGTERM, at a safe point; calling `run` again goes on.
+        """
+        if trials is not None and trials < 1:
+            raise InputError(f"trials is a whole number of at least 1, not {trials}")
+        self._need_data()
+        with self._writing() as log, Interrupts() as interrupts:
+            results = self.results()
+            total = results.n_trials + trials if trials is not None else self.planned()
+            log.extend([("budget", {"trials": total}), ("run.state", {"state": "searching"})])
+            pool = Pool(self.config.workers, self.config.to_dict(), timeout=self.config.timeout)
+            history = results.history()
+            best = float(history[-1]) if len(history) else math.nan
+            try:
+                with progress_bar(self.problem, results.n_trials, total, best, progress) as listen:
+                    self._advance(log, pool, interrupts, listen, total)
+            finally:
+                pool.close()
+        self.write_report()
+        return self
+
+    def _advance(self, log: EventLog, pool: Pool, interrupts: Interrupts, listen: Listener, total: int) -> None:
+        in_process = self.config.workers == 0 or not self.problem.dear
+        executor: Executor = (
+            InProcess(self.problem, interrupts) if in_process else InWorkers(self.problem, pool, interrupts)
+        )
+        engine, self._engine = self._taken_up(log, executor, listen), None
+        state = {"state": "stopped"}
+        try:
+            engine.run(total, lambda: interrupts.pending)
+            if interrupts.pending:
+                raise KeyboardInterrupt
+            state = {"state": "done", "note": engine.note or ""}
+        except InfeasibleError as error:
+            state = {"state": "failed", "note": str(error)}
+            raise
+        except (StorageError, InputError):
+            state = {}
+            raise
+        finally:
+            if state:
+                log.append("run.state", state)
+        self.note = engine.note
+        # Good for another round unless somebody else writes the log in between.
+        self._engine, self._engine_seq = engine, log.last()
+
+    def _taken_up(self, log: EventLog, executor: Executor, listen: Listener) -> Engine:
+        """Return the engine of the last round if it is still up to date, else one that takes up the log."""
+        engine = self._engine
+        # Each round begins with one event for the budget and one for the state.
+        if engine is not None and log.last() == self._engine_seq + 1:
+            engine.journal.log, engine.executor, engine.on_change = log, executor, listen
+            return engine
+        return Engine(
+            self.problem,
+            self._strategy(),
+            Journal(log, self.problem),
+            executor,
+            batch=self.config.batch,
+            window=self.config.window,
+            free_repeats=self.config.repeats == "free",
+            max_draws=self.config.max_draws,
+            on_change=listen,
+        )
+
+    def confirm(self, seeds: int = 3, baseline: int | None = None, *, progress: bool | None = None) -> Verdict | None:
+        """Train the best architecture anew and test it, beside random architectures that meet the same constraints.
+
+        What an earlier, interrupted call finished is not done again. The weights of the first seed go to
+        ``best/weights.safetensors``.
+
+        Parameters
+        ----------
+        seeds : int
+            Trainings of the best architecture.
+        baseline : int
+            Random architectures, trained once each; by default two for each seed.
+        progress : bool, optional
+            Show a bar on standard error; by default where that is a terminal.
+
+        Returns
+        -------
+        Verdict or None
+            None if no architecture meets the constraints, or its trainings failed.
+
+        Raises
+        ------
+        InputError
+            If the study has no task, or its space cannot build networks.
+        RunLockedError, StorageError, KeyboardInterrupt
+            As in `run`.
+        """
+        self._need_data(always=True)
+        with self._writing() as log, Interrupts() as interrupts:
+            todo = missing_runs(self, seeds, 2 * seeds if baseline is None else baseline)
+            pool = Pool(max(self.config.workers, 1), self.config.to_dict())
+            weights = None if self.directory is None else str(self.directory.path / "best" / "weights.safetensors")
+            try:
+                for i, run in enumerate(todo):
+                    first = run.role == "chosen" and run.seed == FIRST_SEED
+                    pool.submit(i, "retrain", run.genotype.tolist(), run.seed, weights if first else None)
+                with counting_bar("testing", len(todo), progress) as advance:
+                    left = len(todo)
+                    while left:
+                        with interrupts.waiting():
+                            answers = pool.wait()
+                        log.extend([(RETRAIN, entry(todo[a.key], a.result, a.reason)) for a in answers])
+                        left -= len(answers)
+                        advance(len(answers))
+            finally:
+                pool.close()
+        self.write_report()
+        return self.verdict
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What `confirm` found for the present best architecture; None before."""
+        return verdict(self)
+
+    @contextmanager
+    def _writing(self) -> Iterator[EventLog]:
+        if self.directory is None:
+            yield self._memory
+            return
+        with self.directory.lock(), SqliteLog(self.directory.database) as log:
+            yield log
+
+    def _need_data(self, *, always: bool = False) -> None:
+        """Complain about missing files now, not in every trial."""
+        needed = always or any("data" in m.needs for m in self.problem.info.values())
+        if needed:
+            self.problem.context.need_task(self.problem.objectives[0]).split("train")
+
+    # ---------------------------------------------------------------- looking
+
+    def events(self, after: int = 0, kinds: Sequence[str] | None = None) -> Iterator[Event]:
+        """Yield the events of the run after a sequence number; also while another process writes them."""
+        return self._reader().read(after, kinds)
+
+    def _reader(self) -> EventLog:
+        if self.directory is None:
+            return self._memory
+        return SqliteLog(self.directory.database, read_only=True)
+
+    def planned(self) -> int:
+        """Return the number of trials the last round was meant to end with."""
+        totals = [event.data["trials"] for event in self._reader().read(kinds=("budget",))]
+        return int(totals[-1]) if totals else self.config.trials
+
+    def results(self) -> Results:
+        """Return all that is known of all candidates; also while another process writes them."""
+        for event in self._reader().read(self._read_to, OUTCOMES):
+            self._rows.append(read_rows(event, self.problem))
+            self._read_to = event.seq
+        if len(self._rows) != 1:
+            empty = np.zeros((0, self.problem.space.n_choices), dtype=self.problem.space.dtype)
+            self._rows = [Rows.join(self._rows or [Rows.blank(0, empty, len(self.problem.metrics))])]
+        return Results(self.problem, self._rows[0])
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row a trial, in the order of the draws: arch, metrics, violation, status, seconds, reason."""
+        return self.results().trials()
+
+    @property
+    def front(self) -> pd.DataFrame:
+        """The non-dominated architectures that meet all constraints, best in the first objective first."""
+        return self.results().front()
+
+    @property
+    def best(self) -> Best | None:
+        """The architecture that is best in the first objective and meets all constraints; None if there is none."""
+        return self.results().best()
+
+    def write_report(self) -> Path | None:
+        """Write `report.html`, `front.csv` and `best/arch.json` into the run directory and return the report's path.
+
+        Raises
+        ------
+        StorageError
+            If they cannot be written.
+        """
+        if self.directory is None:
+            return None
+        from ogive.study.report import write_report
+
+        return write_report(self, self.directory)
+
+
+def _names(given: Sequence[str] | str) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _weights(space: Space) -> tuple[tuple[float, ...], ...] | None:
+    whole = space.free().restriction.weights
+    if np.array_equal(space.restriction.weights, whole):
+        return None
+    return tuple(tuple(row) for row in space.restriction.weights.tolist())
