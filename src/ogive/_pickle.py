@@ -51,7 +51,7 @@ def load_pickle(data: bytes, source: str, encoding: str = "bytes") -> Any:
         raise
     # A damaged pickle may fail in any opcode, so with almost any error; foreign code cannot have raised it.
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        reason = " ".join(f"{type(error).__name__} {error}".split())
         raise StorageError(f"'{source}' is a truncated or corrupt pickle ({reason}); fetch it again") from error
 
 
@@ -66,7 +66,7 @@ class _Reader(pickle.Unpickler):
             return _ADMITTED[root, name]
         except KeyError:
             raise UnsafePickleError(
-                f"'{self.source}' wants to load '{module}.{name}', which is not plain data; refused without running it"
+                f"'{self.source}' wants to load {f'{module}.{name}'!r}, which is not plain data; refused without running it"
             ) from None
 
 
