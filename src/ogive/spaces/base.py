@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import copy
 import math
-from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Self, overload
 
 import numpy as np
 
-from ogive._errors import InputError, UnknownNameError
+from ogive._errors import ArchStringError, InputError, UnknownNameError
 from ogive._registry import Registry, parse_spec
 from ogive.spaces._moves import Moves
 from ogive.spaces._restriction import Restriction
+from ogive.spaces._strings import SEPARATOR, parse_options
 from ogive.spaces._types import Choice, Genotypes, Graphs, Shape, TaskShape, image_shape
 
 if TYPE_CHECKING:
@@ -40,8 +40,8 @@ __all__ = [
 ]
 
 
-class Space(Moves, ABC):
-    """A search space. Subclasses give `choices`, `parse_many`, `format_many`; the rest has working defaults.
+class Space(Moves):
+    """A search space. A subclass gives `name` and `choices`; the rest has working defaults.
 
     Attributes
     ----------
@@ -302,13 +302,19 @@ class Space(Moves, ABC):
         array = np.asarray(genotypes)
         return self.format_many(array[None])[0] if array.ndim == 1 else self.format_many(array)
 
-    @abstractmethod
     def parse_many(self, archs: list[str]) -> Genotypes:
-        """Read many arch strings, shape ``(n, n_choices)``; see `parse`."""
+        """Read many arch strings, shape ``(n, n_choices)``; see `parse`. The default reads options joined by dashes."""
+        rows = [parse_options(arch, self.name, self.choices) for arch in archs]
+        array = np.array(rows, dtype=self.dtype).reshape(len(rows), self.n_choices)
+        for arch in (archs[i] for i in np.flatnonzero(~self.valid(array))[:1]):
+            raise ArchStringError(f"architecture string '{arch}', position 0: no architecture of space '{self.name}'")
+        return array
 
-    @abstractmethod
     def format_many(self, genotypes: Genotypes) -> list[str]:
         """Write the arch string of every genotype; the inverse of `parse_many`."""
+        options = [c.options for c in self.choices]
+        rows = np.asarray(genotypes).tolist()
+        return [SEPARATOR.join(o[code] for o, code in zip(options, row, strict=True)) for row in rows]
 
     def graph(self, genotypes: Genotypes) -> Graphs:
         """Return each architecture as a labelled graph: operations and adjacency, batched.
