@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ogive.metrics.tables import Table
     from ogive.study.bench import BenchRow
 
+_FILES = (".csv", ".gz", ".bz2", ".zst", ".parquet")
+
 
 def bench_strategies(
     table: Annotated[str, typer.Option("--table", help="Imported table, or a CSV or Parquet file.")],
@@ -74,7 +76,7 @@ def _table(source: str, space: str | None) -> Table:
     from ogive.metrics.tables import Table, table_names
     from ogive.spaces.base import get_space
 
-    if source not in table_names() and Path(source).is_file():
+    if source not in table_names() and (Path(source).is_file() or Path(source).suffix in _FILES):
         if space is None:
             raise InputError(f"'{source}' is a file; say which space its architectures belong to with --space")
         return Table.read(source, space)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ogive._errors import InputError
+from ogive._errors import InputError, UnknownNameError
 from ogive._registry import Registry, parse_spec
 
 if TYPE_CHECKING:
@@ -201,18 +202,21 @@ def get_strategy(spec: str, space: Space, *, n_objectives: int = 1, seed: int = 
     Raises
     ------
     UnknownNameError
-        If no strategy has this name.
+        If no strategy has this name, or the strategy no such option.
     InputError
-        If an option does not exist or has a wrong value, or the strategy cannot handle so many objectives or lanes.
+        If an option has a wrong value, or the strategy cannot handle so many objectives or lanes.
     """
     name, options = parse_spec(spec)
     factory = STRATEGIES.get(name)
-    # Every other strategy may leave `lanes` out of its constructor.
+    parameters = signature(factory).parameters.values()
+    known = [p.name for p in parameters if p.name not in ("space", "n_objectives", "seed", "lanes")]
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        for option in options:
+            if option not in known:
+                raise UnknownNameError.of(f"option of strategy '{name}'", option, known)
+    # A strategy that runs one search at a time may leave `lanes` out of its constructor.
     if lanes > 1 or getattr(factory, "lockstep", False):
         factory = partial(factory, lanes=lanes)
-    reserved = sorted({"n_objectives", "seed", "lanes"} & set(options))
-    if reserved:
-        raise InputError(f"strategy '{spec}': '{reserved[0]}' is no option of a strategy")
     try:
         return factory(space, n_objectives=n_objectives, seed=seed, **options)
     except TypeError as error:
