@@ -66,7 +66,8 @@ class _Reader(pickle.Unpickler):
             return _ADMITTED[root, name]
         except KeyError:
             raise UnsafePickleError(
-                f"'{self.source}' wants to load {f'{module}.{name}'!r}, which is not plain data; refused without running it"
+                f"'{self.source}' wants to load {f'{module}.{name}'!r}, which is not plain data; "
+                "refused without running it"
             ) from None
 
 

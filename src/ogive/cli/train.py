@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ogive.training.trainer import Epoch
 
 
+_CHECKPOINT = "checkpoint.safetensors"
+
+
 def train(
     arch: Annotated[str, typer.Argument(metavar="ARCH", help="Architecture string of the space.")],
     space: Annotated[
@@ -47,7 +50,7 @@ def train(
     from ogive.training.config import TrainConfig
     from ogive.training.export import save_arch, save_weights
     from ogive.training.seeding import seeded
-    from ogive.training.trainer import score
+    from ogive.training.trainer import find_device, score
     from ogive.training.trainer import train as fit
 
     where, what = get_space(space), get_task(task)
@@ -63,11 +66,12 @@ def train(
         "recipe": config.to_dict(),
     }
     folder = out or Path("runs") / f"train-{_digest(facts)}"
+    find_device(device)
     what.split("train")
     _claim(folder, facts)
     with seeded(seed):
         model = where.build(genotype, what)
-    checkpoint = folder / "checkpoint.safetensors"
+    checkpoint = folder / _CHECKPOINT
     with _progress(config.epochs, quiet, folder) as show:
         result = fit(model, what, config, seed=seed, device=device, callback=show, checkpoint=checkpoint)
         show(result.history[-1])
@@ -97,15 +101,16 @@ def _claim(folder: Path, facts: dict[str, Any]) -> None:
     from ogive.training.export import load_arch, save_arch
 
     noted = folder / "arch.json"
-    if noted.exists():
-        before = load_arch(noted)
-        for name, now in facts.items():
-            if before.get(name) != now:
-                raise InputError(
-                    f"'{folder}' holds a run with another {name}: {before.get(name)}, not {now}; choose another --out"
-                )
-    else:
+    if not (folder / _CHECKPOINT).exists():
         save_arch(noted, facts)
+        return
+    before = load_arch(noted)
+    before |= before.get("recipe", {})
+    for name, now in (facts | facts["recipe"]).items():
+        if name != "recipe" and before.get(name) != now:
+            raise InputError(
+                f"'{folder}' holds a run with {name}={before.get(name)}, not {now}; delete it or choose another --out"
+            )
 
 
 @contextmanager
@@ -119,7 +124,8 @@ def _progress(epochs: int, quiet: bool, folder: Path) -> Iterator[Callable[[Epoc
         TextColumn("{task.description}"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         row = bar.add_task("", total=epochs)
 
         def show(epoch: Epoch) -> None:

@@ -108,6 +108,9 @@ def read_archive(path: Path) -> dict[str, bytes]:
                 file = archive.extractfile(member) if member.isfile() else None
                 if file is not None:
                     found[PurePosixPath(member.name).name] = file.read()
+            # A damaged header looks like the end; reading on to the real end checks the compressed file's checksum.
+            while archive.fileobj is not None and archive.fileobj.read(1 << 20):
+                pass
             return found
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         reason = str(error).partition("\n")[0].rstrip(":")

@@ -25,7 +25,7 @@ def stratified(y: NDArray[Any], sizes: tuple[int, ...], seed: int) -> list[NDArr
     Returns
     -------
     list of ndarray of int, each sorted
-        Indices of every part; a class's share of a part is exact to within one example.
+        Indices of every part; a class's share of a part is exact up to rounding.
     """
     n = len(y)
     order = np.argsort(np.random.Generator(np.random.PCG64(seed)).random(n), kind="stable")
