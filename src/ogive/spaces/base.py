@@ -260,8 +260,9 @@ class Space(Moves):
         Parameters
         ----------
         genotypes : ndarray of int, (n, n_choices)
-        kind : {"onehot", "ordinal"}
-            One column an option, or one column a choice scaled to [0, 1].
+        kind : {"onehot", "ordinal", "functional"}
+            One column an option, one column a choice scaled to [0, 1], or what the architecture computes: see
+            `ogive.spaces.paths`.
 
         Returns
         -------
@@ -270,8 +271,12 @@ class Space(Moves):
         g = np.asarray(genotypes)
         if kind == "ordinal":
             return (g / np.maximum(self.cardinalities - 1, 1)).astype(np.float32)
+        if kind == "functional":
+            from ogive.spaces.paths import functional
+
+            return np.hstack(functional(self, g))
         if kind != "onehot":
-            raise UnknownNameError.of("encoding", kind, ["onehot", "ordinal"])
+            raise UnknownNameError.of("encoding", kind, ["onehot", "ordinal", "functional"])
         out = np.zeros((len(g), int(self.cardinalities.sum())), dtype=np.float32)
         offsets = np.concatenate([[0], np.cumsum(self.cardinalities)[:-1]])
         np.put_along_axis(out, g + offsets, 1.0, axis=1)
