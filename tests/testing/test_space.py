@@ -11,7 +11,15 @@ from ogive._registry import load_plugin
 from ogive.spaces.base import SPACES, Choice, Space, get_space
 from ogive.testing.space import SpaceSuite
 
-BUILTIN = ["nasbench201", "nasbench201:C=4,N=1", "transnas_micro", "transnas_micro:C=8", "transnas_macro"]
+BUILTIN = [
+    "nasbench101:C=8,N=1",
+    "nasbench201",
+    "nasbench201:C=4,N=1",
+    "nats_sss",
+    "transnas_micro",
+    "transnas_micro:C=8",
+    "transnas_macro",
+]
 PLUGIN = Path(__file__).parents[2] / "examples" / "plugins" / "space.py"
 
 

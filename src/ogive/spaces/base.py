@@ -372,7 +372,9 @@ class Space(Moves):
 SPACES: Registry[Callable[..., Space]] = Registry(
     "space",
     {
+        "nasbench101": "ogive.spaces.nasbench101",
         "nasbench201": "ogive.spaces.nasbench201",
+        "nats_sss": "ogive.spaces.nats_sss",
         "transnas_micro": "ogive.spaces.transnas",
         "transnas_macro": "ogive.spaces.transnas",
     },
