@@ -82,7 +82,7 @@ def _fill(machine: Unpickler, array: np.ndarray[Any, Any], state: Any) -> None:
     if len(data) != math.prod(_shape(shape)) * dtype.itemsize:
         raise pickle.UnpicklingError("an array whose data do not fit its shape")
     machine.spend(len(data))
-    array.__setstate__((1, shape, dtype, np.bool(fortran), data))
+    array.__setstate__((1, shape, dtype, bool(fortran), data))  # type: ignore[arg-type]
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
