@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
@@ -58,9 +58,12 @@ class Column:
     direction: Literal["max", "min"] = "max"
 
     @classmethod
-    def guess(cls, name: str) -> Column:
-        """Tell unit and direction from the column names in common use; anything else is "1", higher is better."""
-        unit = "%" if any(fnmatchcase(name, p) for p in _PERCENT) else "1"
+    def guess(cls, name: str, values: Floats) -> Column:
+        """Tell unit and direction from the column names in common use; anything else is "1", higher is better.
+
+        An accuracy that never exceeds 1 is a fraction, not a percentage.
+        """
+        unit = "%" if any(fnmatchcase(name, p) for p in _PERCENT) and np.nanmax(values) > 1 else "1"
         return cls(name, unit, "min" if any(fnmatchcase(name, p) for p in _LOWER) else "max")
 
 
@@ -157,7 +160,8 @@ class Table:
         for column in (*minimize, *(units or {})):
             if column not in content.names:
                 raise UnknownNameError(f"'{path}' has no column '{column}'; {nearest(column, content.names)}")
-        columns = [replace(c, unit=(units or {}).get(c.name, c.unit)) for c in map(Column.guess, content.names)]
+        guessed = map(Column.guess, content.names, content.values)
+        columns = [replace(c, unit=(units or {}).get(c.name, c.unit)) for c in guessed]
         title = Path(path).name.split(".")[0] if name is None else name
         return cls(title, where, content.genotypes, columns, content.values).lower_is_better(minimize)
 
@@ -195,7 +199,8 @@ class Table:
             pq.write_table(self._arrow(), draft)
             draft.replace(path)
         except OSError as error:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink()
             raise StorageError(f"table '{self.name}' cannot be written to {path.parent}: {error}") from error
         return path
 
@@ -290,8 +295,11 @@ class Table:
         self, names: tuple[str, ...], space: Space, genotypes: Genotypes, context: Context
     ) -> Mapping[str, Floats]:
         del context
-        if (space.name, space.choices) != (self.space.name, self.space.choices):
-            raise InputError(f"table '{self.name}' is of space '{self.space.spec}', not of '{space.spec}'")
+        if space.spec != self.space.spec:
+            raise InputError(
+                f"table '{self.name}' is of space '{self.space.spec}', not of '{space.spec}'; "
+                f"choose it with --space {self.space.spec}"
+            )
         return {name: self.lookup(name.partition("@")[0], genotypes) for name in names}
 
 
