@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ogive.spaces.base import Genotypes, Space
 
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
 _QUANTITY = re.compile(r"[^\s@,<>=]+")
 
 
@@ -65,16 +66,20 @@ def _read(path: Path) -> pa.Table:
     # Only a blank is a missing value; the architecture is text even where it looks like a number.
     options = csv.ConvertOptions(null_values=[""], strings_can_be_null=True, column_types={"arch": pa.string()})
     try:
-        if path.suffix == ".parquet":
+        if _kind(path) == "Parquet":
             return parquet.read_table(path)
-        return csv.read_csv(path, convert_options=options)
+        with path.open("rb") as file:
+            head = file.read(4)
+        compression = next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), None)
+        return csv.read_csv(pa.input_stream(str(path), compression=compression), convert_options=options)
     except (pa.ArrowException, OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"'{path}' cannot be read as {_kind(path)}: {reason}") from error
 
 
 def _kind(path: Path) -> str:
-    return "Parquet" if path.suffix == ".parquet" else "CSV"
+    with path.open("rb") as file:
+        return "Parquet" if path.suffix == ".parquet" or file.read(4) == b"PAR1" else "CSV"
 
 
 def _quantities(path: Path, names: list[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -37,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _GENOTYPE = "_genotype"
 
 _PERCENT = ("*accuracy*", "class_object_val", "class_scene_val", "jigsaw_val", "segmentsemantic_val")
-_LOWER = ("*loss*", "*error*", "*latency*", "*energy*", "*seconds*", "params", "flops", "macs", "relus", "depth")
+_LOWER = ("*loss*", "*error*", "*latency*", "*energy*", "*seconds*", "*params", "*flops", "macs", "relus", "depth")
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,14 @@ class Column:
         "1" where it is not known.
     direction : {"max", "min"}
         Whether higher or lower is better.
+    note : str
+        What must be known before the values are used.
     """
 
     name: str
     unit: str = "1"
     direction: Literal["max", "min"] = "max"
+    note: str = ""
 
     @classmethod
     def guess(cls, name: str, values: Floats) -> Column:
@@ -75,6 +78,7 @@ class TableInfo:
     space: str
     rows: int
     columns: tuple[Column, ...]
+    by_graph: bool = False
 
 
 class Table:
@@ -89,12 +93,21 @@ class Table:
     columns : sequence of Column, of length k
     values : ndarray of float64, (k, n)
         NaN where an architecture has no value; that never counts as a score.
+    by_graph : bool
+        Whether a row stands for all architectures that are the same graph; `genotypes` are canonical then.
     """
 
     def __init__(
-        self, name: str, space: Space, genotypes: Genotypes, columns: Sequence[Column], values: Floats
+        self,
+        name: str,
+        space: Space,
+        genotypes: Genotypes,
+        columns: Sequence[Column],
+        values: Floats,
+        *,
+        by_graph: bool = False,
     ) -> None:
-        self.name, self.space, self.genotypes = name, space, genotypes
+        self.name, self.space, self.genotypes, self.by_graph = name, space, genotypes, by_graph
         self.columns = {c.name: c for c in columns}
         self._values: dict[str, Floats] = dict(zip(self.columns, values, strict=True))
 
@@ -174,7 +187,8 @@ class Table:
             If there is no such column.
         """
         columns = self.columns | {n: replace(self.column(n), direction="min") for n in names}
-        return Table(self.name, self.space, self.genotypes, tuple(columns.values()), np.stack([*self._values.values()]))
+        values = np.stack([self.values(c) for c in columns])
+        return Table(self.name, self.space, self.genotypes, tuple(columns.values()), values, by_graph=self.by_graph)
 
     def save(self) -> Path:
         """Write the table into the data home, replacing an older one of this name, and return the file's path.
@@ -196,7 +210,8 @@ class Table:
         draft = path.with_suffix(f".{os.getpid()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            pq.write_table(self._arrow(), draft)
+            # Numbers are kept as they are in memory, so that a column is read at the speed of a copy.
+            pq.write_table(self._arrow(), draft, use_dictionary=False, compression={"arch": "zstd"})
             draft.replace(path)
         except OSError as error:
             with suppress(OSError):
@@ -207,18 +222,20 @@ class Table:
     def _arrow(self) -> pa.Table:
         import pyarrow as pa
 
-        flat = pa.array(np.ascontiguousarray(self.genotypes).reshape(-1))
+        codes = np.ascontiguousarray(self.genotypes, dtype=self.space.dtype.newbyteorder("<"))
+        binary = pa.binary(codes.dtype.itemsize * self.space.n_choices)
+        arrays = {
+            "arch": pa.array(self.space.format_many(self.genotypes)),
+            _GENOTYPE: pa.FixedSizeBinaryArray.from_buffers(binary, len(codes), [None, pa.py_buffer(codes)]),
+            **{name: pa.array(self.values(name)) for name in self.columns},
+        }
         about = {
             "space": self.space.spec,
-            "columns": {c.name: {"unit": c.unit, "direction": c.direction} for c in self.columns.values()},
+            "by_graph": self.by_graph,
+            "columns": {c.name: {k: v for k, v in asdict(c).items() if k != "name"} for c in self.columns.values()},
         }
-        return pa.table(
-            {
-                "arch": pa.array(self.space.format_many(self.genotypes)),
-                _GENOTYPE: pa.FixedSizeListArray.from_arrays(flat, self.space.n_choices),
-                **self._values,
-            }
-        ).replace_schema_metadata({"ogive": json.dumps(about)})
+        fields = [pa.field(name, array.type, nullable=False) for name, array in arrays.items()]
+        return pa.Table.from_arrays([*arrays.values()], schema=pa.schema(fields, {"ogive": json.dumps(about)}))
 
     # ---------------------------------------------------------------- what it says
 
@@ -240,6 +257,8 @@ class Table:
 
     def rows(self, genotypes: Genotypes) -> NDArray[np.intp]:
         """Return the row of each genotype, ``(m,)``; -1 where the table does not have it."""
+        if self.by_graph:
+            genotypes = self.space.canonical(genotypes)
         if self.space.box <= _DENSE:
             return np.asarray(self._dense[self.space.index(genotypes)], dtype=np.intp)
         order, keys = self._sorted
@@ -263,9 +282,14 @@ class Table:
         rows = self.rows(genotypes)
         return np.asarray(np.where(rows >= 0, self.values(column)[rows], np.nan))
 
+    @property
+    def population(self) -> int:
+        """Number of architectures of the space, counting those once that share a row."""
+        return int(getattr(self.space, "n_unique", self.space.size) if self.by_graph else self.space.size)
+
     def coverage(self, column: str) -> float:
         """Return the share of the space's architectures that have a value."""
-        return float(np.isfinite(self.values(column)).sum() / self.space.size)
+        return float(np.isfinite(self.values(column)).sum() / self.population)
 
     def optimum(self, column: str) -> float:
         """Return the best value of a column."""
@@ -337,7 +361,7 @@ def table_info(name: str) -> TableInfo:
         header = pq.read_metadata(path)
         about = json.loads(header.metadata[b"ogive"])
         columns = tuple(Column(c, **about["columns"][c]) for c in about["columns"])
-        return TableInfo(name, str(about["space"]), int(header.num_rows), columns)
+        return TableInfo(name, str(about["space"]), int(header.num_rows), columns, bool(about["by_graph"]))
 
 
 def table_metric(quantity: str, source: str) -> Metric:
@@ -368,19 +392,46 @@ def _naming_damage(path: Path) -> Iterator[None]:
         raise StorageError(f"table file {path} is damaged ({type(error).__name__}); import the table again") from error
 
 
+class _Stored(Table):
+    """A table in its file: genotypes and columns are read through a memory map when they are first asked for."""
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow.parquet as pq
+
+        info = table_info(path.stem)
+        self.name, self.space, self.by_graph = info.name, get_space(info.space), info.by_graph
+        self.columns = {c.name: c for c in info.columns}
+        self._rows, self._path, self._values = info.rows, path, {}
+        with _naming_damage(path):
+            self._file = pq.ParquetFile(path, memory_map=True)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def _read(self, column: str) -> pa.Array:
+        with _naming_damage(self._path):
+            return self._file.read([column]).column(0).combine_chunks()
+
+    @cached_property
+    def genotypes(self) -> Genotypes:  # type: ignore[override]
+        """Distinct architectures, ``(n, n_choices)``."""
+        raw = self._read(_GENOTYPE).buffers()[1]
+        codes = np.frombuffer(raw, dtype=self.space.dtype.newbyteorder("<"), count=self._rows * self.space.n_choices)
+        return codes.reshape(self._rows, self.space.n_choices)
+
+    def values(self, column: str) -> Floats:
+        """Return a column, one value a row of `genotypes`, ``(n,)``; NaN where there is none."""
+        name = self.column(column).name
+        if name not in self._values:
+            self._values[name] = self._read(name).to_numpy()
+        return self._values[name]
+
+
 @lru_cache(maxsize=16)
 def _opened(path: Path, modified: int) -> Table:
-    """Read a table file; `modified` only makes a replaced file a new entry of the cache."""
+    """Open a table file; `modified` only makes a replaced file a new entry of the cache."""
     del modified
-    import pyarrow.parquet as pq
-
-    info = table_info(path.stem)
-    space = get_space(info.space)
-    with _naming_damage(path):
-        content = pq.read_table(path, columns=[_GENOTYPE, *(c.name for c in info.columns)], memory_map=True)
-        flat = content.column(_GENOTYPE).combine_chunks().flatten().to_numpy()
-        values = np.stack([content.column(c.name).to_numpy() for c in info.columns])
-        return Table(path.stem, space, flat.reshape(-1, space.n_choices), info.columns, values)
+    return _Stored(path)
 
 
 def _path(name: str) -> Path:
