@@ -12,6 +12,8 @@ from ogive.spaces.base import SPACES, Choice, Space, get_space
 from ogive.testing.space import SpaceSuite
 
 BUILTIN = [
+    "darts:C=4,layers=3",
+    "darts:C=2,layers=4,none=true",
     "nasbench101:C=8,N=1",
     "nasbench201",
     "nasbench201:C=4,N=1",

@@ -372,6 +372,7 @@ class Space(Moves):
 SPACES: Registry[Callable[..., Space]] = Registry(
     "space",
     {
+        "darts": "ogive.spaces.darts",
         "nasbench101": "ogive.spaces.nasbench101",
         "nasbench201": "ogive.spaces.nasbench201",
         "nats_sss": "ogive.spaces.nats_sss",
