@@ -1,7 +1,8 @@
-"""``ogive tables``: precomputed benchmarks, from any CSV or Parquet file with an ``arch`` column."""
+"""``ogive tables``: precomputed benchmarks, from their official files or any table with an ``arch`` column."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,7 +11,15 @@ from ogive._errors import InputError
 from ogive.cli.common import Json, Plugins, Quiet, Seed, emit, load_plugins, note, split_list
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from ogive.metrics.tables import Table
+
+_BIG = 10 << 20
+"""Bytes of a source from which on progress is shown."""
+
+_MANY = 20
+"""Columns of a table from which on an import only counts them."""
 
 app = typer.Typer(
     help="Precomputed benchmarks: list, import and show tables of architectures.",
@@ -33,7 +42,7 @@ def list_tables(seed: Seed = 0, quiet: Quiet = False, json: Json = False) -> Non
         emit({"tables": rows})
         return
     if not tables:
-        note("no tables yet; import one with: ogive tables import FILE --name NAME --space SPACE", quiet)
+        note("no tables yet; import one with: ogive tables import FILE --name NAME", quiet)
         return
     from rich.console import Console
     from rich.table import Table as Grid
@@ -48,9 +57,18 @@ def list_tables(seed: Seed = 0, quiet: Quiet = False, json: Json = False) -> Non
 
 @app.command("import")
 def import_file(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="CSV (also .gz, .bz2, .zst) or .parquet.")],
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="Official file or folder of a benchmark, or a CSV (also .gz, .bz2, .zst) or Parquet file of your own.",
+        ),
+    ],
     name: Annotated[str, typer.Option("--name", "-n", help="Name of the table, as in COLUMN@NAME.")],
-    space: Annotated[str, typer.Option("--space", "-s", help="Space whose strings the column 'arch' holds.")],
+    space: Annotated[
+        str | None,
+        typer.Option("--space", "-s", help="Space whose strings the column 'arch' of a file of your own holds."),
+    ] = None,
     minimize: Annotated[
         str, typer.Option("--minimize", help="Columns where lower is better, besides those known by name.")
     ] = "",
@@ -60,19 +78,54 @@ def import_file(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Import a table: one row an architecture, a column 'arch', and one column of numbers a quantity."""
+    """Import a benchmark: one row an architecture, one column of numbers a quantity.
+
+    Recognised by content: NATS-Bench (both spaces; folder, tar or single archive), NAS-Bench-101, NAS-Bench-201,
+    NAS-Bench-360's NAS-Bench-201 results, TransNAS-Bench-101, HW-NAS-Bench. Pickles in them are read without being
+    run. Any other table is a CSV or Parquet file with a column 'arch'; say its space.
+    """
     del seed  # nothing here is random
     load_plugins(plugin)
-    from ogive.metrics.tables import import_table, table_names
+    from ogive.metrics.importers import import_tables
+    from ogive.metrics.tables import table_names
 
-    replaced = name in table_names()
-    table = import_table(file, name, space, minimize=split_list(minimize), units=dict(map(_unit, unit or [])))
+    older = set(table_names())
+    units = dict(map(_unit, unit or []))
+    with _progress(quiet or json) as progress:
+        tables = import_tables(file, name, space, minimize=split_list(minimize), units=units, progress=progress)
     if json:
-        emit({"tables": [_facts(table)], "replaced": replaced})
+        emit({"tables": [_facts(t) for t in tables], "replaced": any(t.name in older for t in tables)})
         return
-    note(f"imported '{file}' as table '{name}'" + (", replacing the older one" if replaced else ""), quiet)
-    if not quiet:
-        _show(table)
+    for table in tables:
+        replaced = ", replacing the older one" if table.name in older else ""
+        note(f"imported '{file}' as table '{table.name}'{replaced}", quiet)
+        if len(table.columns) > _MANY:
+            note(
+                f"{len(table):,} architectures, {len(table.columns)} columns; see: ogive tables show {table.name}",
+                quiet,
+            )
+        elif not quiet:
+            _show(table)
+
+
+@contextmanager
+def _progress(quiet: bool) -> Iterator[Callable[[int, int], object]]:
+    """Show on stderr how far a big source is read."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("reading"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=quiet,
+    )
+    with bar:
+        task = bar.add_task("reading", total=None, visible=False)
+        yield lambda done, total: bar.update(task, completed=done, total=total, visible=total > _BIG)
 
 
 @app.command("show")
@@ -113,6 +166,7 @@ def _facts(table: Table) -> dict[str, Any]:
         details[column.name] = {
             "unit": column.unit,
             "direction": column.direction,
+            **({"note": column.note} if column.note else {}),
             "values": int(np.isfinite(values).sum()),
             "coverage": table.coverage(column.name),
             "best": best,
@@ -124,7 +178,7 @@ def _facts(table: Table) -> dict[str, Any]:
         "name": table.name,
         "space": table.space.spec,
         "rows": len(table),
-        "space_size": table.space.size,
+        "space_size": table.population,
         "columns": list(details),
         "details": details,
     }
@@ -137,7 +191,7 @@ def _show(table: Table) -> None:
     facts = _facts(table)
     console = Console(soft_wrap=True)
     console.print(
-        f"table {table.name}: {len(table):,} of {table.space.size:,} architectures of space {table.space.spec}",
+        f"table {table.name}: {len(table):,} of {table.population:,} architectures of space {table.space.spec}",
         highlight=False,
         markup=False,
     )
@@ -146,10 +200,11 @@ def _show(table: Table) -> None:
         grid.add_column(title, no_wrap=True)
     for title in ("values", "best", "median", "worst"):
         grid.add_column(title, justify="right", no_wrap=True)
+    grid.add_column("")
     for name, d in facts["details"].items():
         better = "higher" if d["direction"] == "max" else "lower"
         numbers = (f"{d[k]:.6g}" for k in ("best", "median", "worst"))
-        grid.add_row(name, d["unit"], better, f"{d['values']:,}", *numbers)
+        grid.add_row(name, d["unit"], better, f"{d['values']:,}", *numbers, d.get("note", ""))
     console.print(grid)
     console.print("best architecture of each column:")
     for name, d in facts["details"].items():
