@@ -260,9 +260,9 @@ class Space(Moves):
         Parameters
         ----------
         genotypes : ndarray of int, (n, n_choices)
-        kind : {"onehot", "ordinal", "functional"}
-            One column an option, one column a choice scaled to [0, 1], or what the architecture computes: see
-            `ogive.spaces.paths`.
+        kind : {"onehot", "ordinal", "functional", "graph"}
+            One column an option; one column a choice scaled to [0, 1]; what the architecture computes, see
+            `ogive.spaces.paths`; or its graph, the codes of the vertices and then the adjacency, row by row.
 
         Returns
         -------
@@ -275,8 +275,11 @@ class Space(Moves):
             from ogive.spaces.paths import functional
 
             return np.hstack(functional(self, g))
+        if kind == "graph":
+            graphs = self.graph(g)
+            return np.hstack([graphs.ops, graphs.adjacency.reshape(len(g), -1)]).astype(np.float32)
         if kind != "onehot":
-            raise UnknownNameError.of("encoding", kind, ["onehot", "ordinal", "functional"])
+            raise UnknownNameError.of("encoding", kind, ["onehot", "ordinal", "functional", "graph"])
         out = np.zeros((len(g), int(self.cardinalities.sum())), dtype=np.float32)
         offsets = np.concatenate([[0], np.cumsum(self.cardinalities)[:-1]])
         np.put_along_axis(out, g + offsets, 1.0, axis=1)

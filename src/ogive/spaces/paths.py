@@ -176,6 +176,17 @@ def _counts(graphs: Graphs, layout: Layout) -> Features:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
+def written_cost(space: Space, genotypes: Genotypes) -> Features:
+    """Return how much is written down in each genotype, dead layers included: kernel areas plus operations, ``(n,)``.
+
+    Of two genotypes that compute the same, the one that costs less here is never the dearer network.
+    """
+    graphs = space.graph(genotypes)
+    cost = [kernel_area(w) + float(w not in PASS | CUT) for w in graphs.vocabulary]
+    cost[0] = cost[-1] = 0.0
+    return np.where(graphs.ops >= 0, np.array(cost, dtype=np.float32)[graphs.ops], 0.0).sum(axis=1)
+
+
 def kernel_area(operation: str) -> int:
     """Return the kernel area of a convolution by its name, 1 where the name gives no size, 0 of anything else."""
     found = _CONV.search(operation)

@@ -188,10 +188,13 @@ def count_option(strategy: str, name: str, value: object, least: int) -> int:
 STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
     "strategy",
     {
-        "random": "ogive.strategies.random",
+        "bananas": "ogive.strategies.bananas",
+        "bo": "ogive.strategies.bayesian",
         "evolution": "ogive.strategies.evolution",
         "local": "ogive.strategies.local",
         "nsga2": "ogive.strategies.nsga2",
+        "random": "ogive.strategies.random",
+        "reinforce": "ogive.strategies.reinforce",
     },
 )
 
