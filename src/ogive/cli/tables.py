@@ -203,12 +203,14 @@ def _show(table: Table) -> None:
         grid.add_column(title, no_wrap=True)
     for title in ("values", "best", "median", "worst"):
         grid.add_column(title, justify="right", no_wrap=True)
-    grid.add_column("")
     for name, d in facts["details"].items():
         better = "higher" if d["direction"] == "max" else "lower"
         numbers = (f"{d[k]:.6g}" for k in ("best", "median", "worst"))
-        grid.add_row(name, d["unit"], better, f"{d['values']:,}", *numbers, d.get("note", ""))
+        grid.add_row(name, d["unit"], better, f"{d['values']:,}", *numbers)
     console.print(grid)
+    for name, d in facts["details"].items():
+        if "note" in d:
+            console.print(f"{name}: {d['note']}", highlight=False, markup=False)
     console.print("best architecture of each column:")
     for name, d in facts["details"].items():
         console.print(f"  {name}: {d['best_arch']}", highlight=False, markup=False)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 Kind = Literal["pickle", "torch", "tfrecord", "tar", "text", "parquet"]
 
 _COMPRESSED: dict[bytes, Callable[[BinaryIO], Any]] = {b"BZh": bz2.open, b"\x1f\x8b": gzip.open, b"\xfd7zXZ": lzma.open}
+_PICKLED = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"(dp0\n", b"}q\x00")  # the last two: protocols 0, 1
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _CONTROL = frozenset(range(9))
 _HEAD = 512
@@ -161,7 +162,7 @@ def _kind(name: str, head: bytes) -> Kind:
         return "parquet"
     if head[257:262] == b"ustar":
         return "tar"
-    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
+    if head.startswith(_PICKLED):
         return "pickle"
     if len(head) >= 12 and masked_crc(head[:8]) == struct.unpack("<I", head[8:12])[0]:
         return "tfrecord"
