@@ -11,6 +11,7 @@ from ogive._registry import load_plugin
 from ogive.spaces.base import SPACES, Choice, Space, get_space
 from ogive.testing.space import SpaceSuite
 
+TEMPLATES = Path(__file__).parents[2] / "examples" / "templates"
 BUILTIN = [
     "darts:C=4,layers=3",
     "darts:C=2,layers=4,none=true",
@@ -18,6 +19,8 @@ BUILTIN = [
     "nasbench201",
     "nasbench201:C=4,N=1",
     "nats_sss",
+    f"template:path={TEMPLATES / 'branches.yaml'}",
+    f"template:path={TEMPLATES / 'small.yaml'}",
     "transnas_micro",
     "transnas_micro:C=8",
     "transnas_macro",

@@ -70,9 +70,9 @@ class NetworkCounts:
                 self.costs += self.number[:, kind, op, reads_input, None] * np.array(cost, dtype=np.int64)
         states = [depth0 + 1, depth1 + 1]
         for node in range(self.sources.shape[2]):
-            source, op = self.sources[:, kind, node], self.ops[:, kind, node]
+            source, code = self.sources[:, kind, node], self.ops[:, kind, node]
             reached = np.take_along_axis(np.stack(states, axis=1), source, axis=1)
-            deep = (reached + layers[op, (source < 2).astype(np.int64)]).max(axis=1)
+            deep = (reached + layers[code, (source < 2).astype(np.int64)]).max(axis=1)
             states.append(np.maximum(deep, _NOWHERE))
         self.before, self.last = self.last, (4 * c, h, w, np.max(states[2:], axis=0))
 

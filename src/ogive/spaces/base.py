@@ -379,6 +379,7 @@ SPACES: Registry[Callable[..., Space]] = Registry(
         "nasbench101": "ogive.spaces.nasbench101",
         "nasbench201": "ogive.spaces.nasbench201",
         "nats_sss": "ogive.spaces.nats_sss",
+        "template": "ogive.spaces.template",
         "transnas_micro": "ogive.spaces.transnas",
         "transnas_macro": "ogive.spaces.transnas",
     },

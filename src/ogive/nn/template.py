@@ -1,0 +1,147 @@
+"""Networks of drawn templates: the blocks of the catalogue, and the graph that runs them."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ogive._errors import InputError
+from ogive.nn.blocks import FactorizedReduction, ReLUConvBN, ResidualBlock
+from ogive.nn.conv import ConvBNReLU
+from ogive.nn.separable import dilated_conv, separable_conv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Shape3 = tuple[int, ...]
+
+
+MAX_CHANNELS = 16_384
+"""Most channels a node may have."""
+
+
+class Step(NamedTuple):
+    """One node of a network: its id, its block with all arguments, and the ids of the nodes it reads."""
+
+    id: str
+    op: str
+    args: Mapping[str, Any]
+    sources: tuple[str, ...]
+
+
+def block(op: str, args: Mapping[str, Any], c_in: int, n_outputs: int) -> nn.Module:
+    """Return the block called `op` for an input of `c_in` channels, its weights freshly initialised."""
+    if op == "output":
+        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c_in, n_outputs))
+    if op in ("input", "identity"):
+        return nn.Identity()
+    stride = args["stride"]
+    if op.endswith("_pool"):
+        kernel = args["kernel"]
+        padding, ceil = (kernel - 1) // 2, kernel % 2 == 0
+        if op == "max_pool":
+            return nn.MaxPool2d(kernel, stride, padding, ceil_mode=ceil)
+        return nn.AvgPool2d(kernel, stride, padding, ceil_mode=ceil, count_include_pad=False)
+    if op == "separable_conv":
+        return separable_conv(c_in, args["kernel"], stride)
+    if op == "dilated_conv":
+        return dilated_conv(c_in, args["kernel"], stride, args["dilation"])
+    asked = args["channels"]
+    c_out = asked if isinstance(asked, int) else int(asked[1:]) * c_in
+    if op == "residual_block":
+        return ResidualBlock(c_in, c_out, stride)
+    if op == "factorized_reduction":
+        return FactorizedReduction(c_in, c_out, stride)
+    if op == "relu_conv_bn":
+        return ReLUConvBN(c_in, c_out, args["kernel"], stride)
+    return ConvBNReLU(c_in, c_out, args["kernel"], stride, args["dilation"])
+
+
+@lru_cache(maxsize=4096)
+def _traced(op: str, args: tuple[tuple[str, Any], ...], shape: Shape3, n_outputs: int) -> Shape3:
+    with torch.device("meta"), torch.no_grad():
+        module = block(op, dict(args), shape[0], n_outputs).eval()
+        return tuple(module(torch.empty(1, *shape)).shape[1:])
+
+
+def output_shape(node: str, op: str, args: Mapping[str, Any], shape: Shape3, n_outputs: int) -> Shape3:
+    """Return the shape a block makes of an input of `shape`, found without numbers.
+
+    Raises
+    ------
+    InputError
+        If the block cannot take it or makes it too wide, naming the node.
+    """
+    try:
+        out = _traced(op, tuple(args.items()), shape, n_outputs)
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"template node '{node}': {op} cannot take an input of shape {shape}: {reason}") from error
+    if out[0] > MAX_CHANNELS:
+        raise InputError(f"template node '{node}': {out[0]} channels are more than {MAX_CHANNELS}; draw it narrower")
+    return out
+
+
+def merged_shape(node: str, merge: str, shapes: Sequence[tuple[str, Shape3]]) -> Shape3:
+    """Return the shape of the sum or concatenation of what a node reads, given as (source, shape).
+
+    Raises
+    ------
+    InputError
+        If the shapes disagree, naming the node and two of its sources.
+    """
+    (first, shape), *others = shapes
+    free = 1 if merge == "concat" else 0
+    for source, other in others:
+        if other[free:] != shape[free:]:
+            raise InputError(
+                f"template node '{node}': shapes disagree, {shape} from '{first}' and {other} from '{source}'; "
+                "mend channels or strides, or put a group or a block between them"
+            )
+    return (sum(s[0] for _, s in shapes), *shape[1:]) if free else shape
+
+
+class TemplateNetwork(nn.Module):
+    """Runs the nodes one after the other; several outputs are averaged.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        In topological order.
+    input_shape : tuple of int
+        ``(channels, height, width)`` of one example.
+    n_outputs : int
+
+    Raises
+    ------
+    InputError
+        If shapes disagree, naming the node.
+    """
+
+    def __init__(self, steps: Sequence[Step], input_shape: tuple[int, ...], n_outputs: int) -> None:
+        super().__init__()
+        self.steps = tuple(steps)
+        self.blocks = nn.ModuleList()
+        shapes: dict[str, Shape3] = {}
+        for step in steps:
+            shape = tuple(input_shape)
+            if step.op != "input":
+                shape = merged_shape(step.id, step.args["merge"], [(s, shapes[s]) for s in step.sources])
+            shapes[step.id] = output_shape(step.id, step.op, step.args, shape, n_outputs)
+            self.blocks.append(block(step.op, step.args, shape[0], n_outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits, ``(n, n_outputs)``."""
+        values: dict[str, Tensor] = {}
+        logits: list[Tensor] = []
+        for step, module in zip(self.steps, self.blocks, strict=True):
+            read = [values[source] for source in step.sources] or [x]
+            concat = step.args.get("merge") == "concat"
+            y: Tensor = module(torch.cat(read, dim=1) if concat else sum(read[1:], start=read[0]))
+            values[step.id] = y
+            if step.op == "output":
+                logits.append(y)
+        return sum(logits[1:], start=logits[0]) / len(logits)
