@@ -243,6 +243,12 @@ def test_malformed_strings(arch, position, what):
     assert what in str(error.value)
 
 
+def test_cells_outside_the_space_have_no_hash():
+    with pytest.raises(InputError, match="is not an architecture"):
+        SPACE.hash(np.zeros((1, 26), dtype=np.uint8))
+    assert SPACE.hash(SPACE.sample(0, np.random.default_rng(0))) == []
+
+
 def test_impossible_widths():
     with pytest.raises(InputError, match="C >= 8"):
         get_space("nasbench101:C=4")

@@ -18,6 +18,7 @@ from ogive._errors import DataMissingError, InputError, StorageError, UnknownNam
 from ogive.metrics.counts import count_module
 from ogive.spaces.base import Shape, get_space
 from ogive.spaces.template import PROBE, Template
+from ogive.testing.space import SpaceSuite
 
 TEMPLATES = Path(__file__).parents[2] / "examples" / "templates"
 SMALL = yaml.safe_load((TEMPLATES / "small.yaml").read_text())
@@ -381,9 +382,36 @@ def test_wrong_drawings(name):
     assert "\n" not in str(error.value)
 
 
+JUNK = st.sampled_from(
+    [None, True, -1, 2.5, "", "stem", "x1", [], ["stem"], [1, 2], {}, {"id": "stem"}, [["image", []]]]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_no_damage_to_a_drawing_raises_anything_but_an_input_error(data):
+    document = copy.deepcopy(SMALL)
+    for _ in range(data.draw(st.integers(1, 3))):
+        spot = document
+        while isinstance(spot, dict | list) and spot:
+            keys = sorted(spot) if isinstance(spot, dict) else range(len(spot))
+            key = data.draw(st.sampled_from(list(keys)))
+            if not isinstance(spot[key], dict | list) or not spot[key] or data.draw(st.booleans()):
+                spot[key] = copy.deepcopy(data.draw(JUNK))
+                break
+            spot = spot[key]
+    reason = "fine"
+    try:
+        Template(document).shapes(PROBE)
+    except InputError as error:
+        reason = str(error)
+    assert reason
+    assert "\n" not in reason
+
+
 def test_a_cycle_is_named_in_its_direction():
     with pytest.raises(
-        InputError, match=r"node 'half' -> '(a_conv5|a_conv3|a_separable|a_skip)' -> 'half' form a cycle"
+        InputError, match=r"nodes 'half' -> '(a_conv5|a_conv3|a_separable|a_skip)' -> 'half' form a cycle"
     ):
         Template(changed(edges=lambda e: [*e, ["half", "first"]]))
 
@@ -417,6 +445,39 @@ def test_size_limits():
 
 
 # -------------------------------------------------------------------- files and steering
+
+
+class TestManyEnds(SpaceSuite):
+    """Two inputs, two outputs, dead ends, an optional edge into a group: the whole contract."""
+
+    @pytest.fixture(autouse=True)
+    def _file(self, tmp_path):
+        self.template = Template(
+            {
+                "nodes": [
+                    {"id": "one", "op": "input"},
+                    {"id": "two", "op": "input"},
+                    *({"id": name, "op": "relu_conv_bn"} for name in "abcd"),
+                    {"id": "left", "op": "output"},
+                    {"id": "right", "op": "output", "merge": "concat"},
+                ],
+                "groups": [
+                    {"id": "g", "options": ["a", "b"], "cardinality": [0, 2]},
+                    {"id": "h", "options": ["c", "d"]},
+                ],
+                "edges": [
+                    ["one", "g"],
+                    {"from": "g", "to": "h", "optional": True},
+                    {"from": "two", "to": "d", "optional": True},
+                    ["c", "left"],
+                    ["h", "right"],
+                    ["b", "right"],
+                ],
+            }
+        ).save(tmp_path / "ends.json")
+
+    def make(self):
+        return self.template
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
@@ -461,6 +522,8 @@ def test_files_that_are_not_there_or_changed(tmp_path):
     Template(changed(edges=lambda e: e[:-1])).save(tmp_path / "small.yaml")
     with pytest.raises(InputError, match="has changed: its digest is sha256-"):
         get_space(spec)
+    with pytest.raises(InputError, match="write template:path=FILE"):
+        get_space("template")
     with pytest.raises(InputError, match="save"):
         _ = Template(SMALL).spec
     (tmp_path / "big.yaml").write_bytes(b" " * 5_000_001)

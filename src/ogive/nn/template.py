@@ -144,4 +144,4 @@ class TemplateNetwork(nn.Module):
             values[step.id] = y
             if step.op == "output":
                 logits.append(y)
-        return sum(logits[1:], start=logits[0]) / len(logits)
+        return torch.stack(logits).mean(dim=0) if len(logits) > 1 else logits[0]

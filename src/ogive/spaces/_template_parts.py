@@ -150,7 +150,7 @@ def _fields(where: str, item: object, known: Iterable[str], needed: Iterable[str
 
 def _identifier(where: str, value: object, legal: re.Pattern[str], taken: set[str]) -> str:
     if not (isinstance(value, str) and legal.fullmatch(value) and value != NONE):
-        raise InputError(f"{where}: id {value!r} is not made of letters, digits, '_' and '.', or it is '{NONE}'")
+        raise InputError(f"{where}: id {value!r} is not a text of letters, digits, '_' and '.' other than '{NONE}'")
     if value in taken:
         raise InputError(f"{where}: id '{value}' is used twice; give every node and group its own")
     taken.add(value)
@@ -179,7 +179,7 @@ def _group(i: int, item: object, taken: set[str], nodes: Mapping[str, Node], gro
     where = f"template group '{name}'"
     options = _items(f"options of group '{name}'", fields["options"])
     for option in options:
-        if option not in nodes:
+        if not (isinstance(option, str) and option in nodes):
             raise InputError(f"{where}: option '{option}' is no node ({nearest(str(option), nodes)})")
         if nodes[option].op in ("input", "output"):
             raise InputError(f"{where}: node '{option}' is an {nodes[option].op}, which cannot compete")

@@ -137,12 +137,16 @@ class Wiring:
         before = [0] * len(self.nodes)
         for arc in self.arcs:
             before[arc.target] |= before[arc.source] | 1 << arc.source
-        for i, seen in enumerate(before):
-            group = self.member[i]
-            rivals = [j for j, m in enumerate(self.member) if m == group >= 0 and seen >> j & 1]
+        together = [0] * len(groups)
+        for i, group in enumerate(self.member):
+            if group >= 0:
+                together[group] |= 1 << i
+        for i, group in enumerate(self.member):
+            rivals = before[i] & together[group] if group >= 0 else 0
             if rivals:
+                first = self.nodes[rivals.bit_length() - 1].id
                 raise InputError(
-                    f"template group '{groups[group].id}': a path goes through both '{self.nodes[rivals[0]].id}' and "
+                    f"template group '{groups[group].id}': a path goes through both '{first}' and "
                     f"'{self.nodes[i].id}'; alternatives stand side by side"
                 )
 
@@ -176,7 +180,8 @@ def _sorted(nodes: Sequence[Node], pairs: Mapping[tuple[str, str], int]) -> list
             if not waiting[t]:
                 ready.append(t)
     if len(order) < len(nodes):
-        raise InputError(f"template node {_cycle(targets, {n for n, w in waiting.items() if w})} form a cycle; cut it")
+        loop = _cycle(targets, {name for name, number in waiting.items() if number})
+        raise InputError(f"template: nodes {loop} form a cycle; cut it")
     return order
 
 

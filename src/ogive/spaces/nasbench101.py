@@ -95,8 +95,14 @@ class NASBench101(Space):
         return self.from_index(np.concatenate([np.empty(0), *smallest]).astype(np.int64))
 
     def hash(self, genotypes: Genotypes) -> list[str]:
-        """Return the published hash of every cell, 32 hexadecimal digits: the key of the benchmark's tables."""
-        rows, inverse = np.unique(self.canonical(genotypes), axis=0, return_inverse=True)
+        """Return the published hash of every cell, 32 hexadecimal digits: the key of the benchmark's tables.
+
+        Raises
+        ------
+        InputError
+            If a genotype is not in the space.
+        """
+        rows, inverse = np.unique(self.canonical(self.check(genotypes)), axis=0, return_inverse=True)
         edges, live = _pruned(rows)
         hashes = []
         # A loop over different cells: the hash is defined on texts.

@@ -266,4 +266,11 @@ class Template(Space):
         return TemplateNetwork(steps, image_shape(self.name, task), task.n_outputs)
 
 
-SPACES.add("template", Template.load)
+def _of_spec(path: str = "", digest: str = "") -> Template:
+    """Return the template that ``template:path=FILE`` names."""
+    if not path:
+        raise InputError("space 'template' needs a drawing; write template:path=FILE.yaml")
+    return Template.load(path, digest)
+
+
+SPACES.add("template", _of_spec)
