@@ -108,8 +108,14 @@ def load_plugin(source: str) -> None:
         spec.loader.exec_module(module)
 
 
-def parse_spec(text: str) -> tuple[str, dict[str, int | float | str | bool]]:
+def parse_spec(text: str, bare: str | None = None) -> tuple[str, dict[str, int | float | str | bool]]:
     """Split ``name:key=value,key=value`` into the name and its options, as spaces and strategies are written.
+
+    Parameters
+    ----------
+    text : str
+    bare : str, optional
+        The option that the first item stands for where it has no ``=``, as in ``optuna:TPESampler``.
 
     Examples
     --------
@@ -125,6 +131,8 @@ def parse_spec(text: str) -> tuple[str, dict[str, int | float | str | bool]]:
     options: dict[str, int | float | str | bool] = {}
     for item in filter(None, rest.split(",")):
         key, equals, value = item.partition("=")
+        if bare is not None and not equals and not options:
+            key, equals, value = bare, "=", key
         if not equals:
             raise InputError(f"option '{item}' of '{text}' has no value; write name:key=value,key=value")
         options[key.strip()] = _value(value.strip())

@@ -80,7 +80,12 @@ class History:
 
     def scores(self) -> Floats:
         """Return each objective with constraint domination worked in, finite, ``(n, n_objectives)``; see `worth`."""
-        return np.stack([worth(column[:, None], self.violation) for column in self.values.T], axis=1)
+        return self.scored(self.values, self.violation)
+
+    @staticmethod
+    def scored(values: Floats, violation: Floats) -> Floats:
+        """Return what `scores` returns, of other rows."""
+        return np.stack([worth(column[:, None], violation) for column in values.T], axis=1)
 
     def best_first(self) -> NDArray[np.intp]:
         """Return the rows ordered by non-dominated front, newest first within one."""

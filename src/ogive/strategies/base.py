@@ -193,6 +193,8 @@ STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
         "evolution": "ogive.strategies.evolution",
         "local": "ogive.strategies.local",
         "nsga2": "ogive.strategies.nsga2",
+        "optuna": "ogive.strategies.optuna",
+        "pymoo": "ogive.strategies.pymoo",
         "random": "ogive.strategies.random",
         "reinforce": "ogive.strategies.reinforce",
     },
@@ -200,7 +202,7 @@ STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
 
 
 def get_strategy(spec: str, space: Space, *, n_objectives: int = 1, seed: int = 0, lanes: int = 1) -> Strategy:
-    """Return the strategy written as ``name`` or ``name:option=value,...``.
+    """Return the strategy written as ``name`` or ``name:option=value,...``, or as ``optuna:TPESampler,...``.
 
     Raises
     ------
@@ -209,9 +211,9 @@ def get_strategy(spec: str, space: Space, *, n_objectives: int = 1, seed: int = 
     InputError
         If an option has a wrong value, or the strategy cannot handle so many objectives or lanes.
     """
-    name, options = parse_spec(spec)
-    factory = STRATEGIES.get(name)
+    factory = STRATEGIES.get(spec.partition(":")[0].strip())
     parameters = signature(factory).parameters.values()
+    name, options = parse_spec(spec, "algorithm" if "algorithm" in signature(factory).parameters else None)
     known = [p.name for p in parameters if p.name not in ("space", "n_objectives", "seed", "lanes")]
     if not any(p.kind is p.VAR_KEYWORD for p in parameters):
         for option in options:

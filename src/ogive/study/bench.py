@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ogive._errors import InputError
-from ogive._registry import parse_spec
 from ogive.strategies.base import STRATEGIES, get_strategy
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ def choices(
 
     The parameters are those of `bench_strategies`; `budgets` are rising.
     """
-    if getattr(STRATEGIES.get(parse_spec(spec)[0]), "lockstep", False):
+    if getattr(STRATEGIES.get(spec.partition(":")[0].strip()), "lockstep", False):
         return _run(table, objective, get_strategy(spec, table.space, seed=seed, lanes=seeds), budgets, repeats)
     runs = [
         _run(table, objective, get_strategy(spec, table.space, seed=seed + i), budgets, repeats) for i in range(seeds)
