@@ -3,13 +3,18 @@ its bytes with another architecture, other numbers and shifted memo references."
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import itertools
+import json
 import pickle
 import random
 import struct
 
 import numpy as np
 
+from ogive.metrics.importers.tfrecord import masked_crcs
+from ogive.spaces import get_space
 from tests.metrics.importers import layouts
 
 OPS = ("skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")  # names of one length
@@ -113,4 +118,49 @@ def write_nats(path, n):
                 memo += len(first.memo)
             file.write(pickle.SETITEMS)
         file.write(pickle.SETITEMS + pickle.STOP)
+    return path
+
+
+# -------------------------------------------------------------------- NAS-Bench-101
+
+
+def cells():
+    """Return all cells with seven vertices as arch strings, 359,082 of the benchmark's 423,624."""
+    space = get_space("nasbench101")
+    subsets = itertools.chain.from_iterable(itertools.combinations(range(21), k) for k in range(6, 10))
+    edges = np.zeros((695_860, 21), dtype=np.uint8)
+    n = 0
+    for n, subset in enumerate(subsets, start=1):
+        edges[n - 1, list(subset)] = 1
+    rows = np.concatenate([edges[:n], np.zeros((n, 5), dtype=np.uint8)], axis=1)
+    rows = rows[space.valid(rows)]
+    rows = rows[(space.graph(rows).ops >= 0).all(axis=1)]
+    graphs = np.unique(space.canonical(rows), axis=0)[:, :21]
+    ops = np.array(list(itertools.product(range(3), repeat=5)), dtype=np.uint8)
+    every = np.concatenate([np.repeat(graphs, len(ops), axis=0), np.tile(ops, (len(graphs), 1))], axis=1)
+    return space.format_many(np.unique(space.canonical(every), axis=0))
+
+
+def write_nasbench101(path, n=None):
+    """Write the records of all cells with seven vertices, four schedules and three runs, in random order."""
+    rng = random.Random(0)
+    messages = []
+    for _ in range(500):
+        evaluations = [[e, rng.random() * 2000, *(rng.random() for _ in range(3))] for e in (0, 54, 108)]
+        messages.append(base64.b64encode(layouts.model_metrics(8_000_001, evaluations)).decode())
+    archs = cells()[:n]
+    with path.open("wb") as file:
+        for epochs, _ in itertools.product((4, 12, 36, 108), range(3)):
+            rng.shuffle(archs)
+            for i in range(0, len(archs), 4096):
+                records = []
+                for arch in archs[i : i + 4096]:
+                    matrix, _, ops = arch.partition(":")
+                    digest = hashlib.md5(arch.encode(), usedforsecurity=False).hexdigest()
+                    records.append(json.dumps([digest, epochs, matrix, ops, rng.choice(messages)]).encode())
+                lengths = [struct.pack("<Q", len(r)) for r in records]
+                sums = [s.astype("<u4").tobytes() for s in (masked_crcs(lengths), masked_crcs(records))]
+                for j, (length, record) in enumerate(zip(lengths, records, strict=True)):
+                    at = slice(4 * j, 4 * j + 4)
+                    file.write(length + sums[0][at] + record + sums[1][at])
     return path
