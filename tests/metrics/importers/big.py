@@ -42,7 +42,7 @@ class Writer:
         elif value is None or isinstance(value, bool):
             self.out += {None: pickle.NONE, True: pickle.NEWTRUE, False: pickle.NEWFALSE}[value]
         elif isinstance(value, int):
-            self.out += pickle.BININT + struct.pack("<i", value)
+            self.out += pickle.BININT1 + bytes([value]) if value < 256 else pickle.BININT + struct.pack("<i", value)
         elif isinstance(value, float):
             self.floats.append(len(self.out) + 1)
             self.out += pickle.BINFLOAT + struct.pack(">d", value)

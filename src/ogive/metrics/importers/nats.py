@@ -101,7 +101,8 @@ class NATS:
 
     def _total(self, values: Iterable[Any]) -> float:
         """Return the sum over all epochs, NaN unless all are there."""
-        return math.fsum(number(v, self.source) for v in values)
+        times = list(values)
+        return math.fsum(times if set(map(type, times)) == {float} else [number(t, self.source) for t in times])
 
     # ---------------------------------------------------------------- when a pickle has been read
 
