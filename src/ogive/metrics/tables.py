@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -272,7 +272,7 @@ class Table:
         return dense
 
     @cached_property
-    def _sorted(self) -> tuple[NDArray[np.intp], NDArray[np.void]]:
+    def _sorted(self) -> tuple[NDArray[np.intp], NDArray[Any]]:
         keys = _keys(self.space, self.genotypes)
         order = np.argsort(keys)
         return order, keys[order]
@@ -438,7 +438,9 @@ def _path(name: str) -> Path:
     return data_home() / "tables" / f"{name}.parquet"
 
 
-def _keys(space: Space, genotypes: Genotypes) -> NDArray[np.void]:
-    """Return each genotype's bytes as one sortable item."""
+def _keys(space: Space, genotypes: Genotypes) -> NDArray[Any]:
+    """Return one sortable item for each genotype: its number, or its bytes where the space is too large for that."""
+    if space.box < 2**62:
+        return space.index(genotypes)
     rows = np.ascontiguousarray(genotypes, dtype=space.dtype)
     return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1]))).reshape(-1)
