@@ -15,6 +15,7 @@ from ogive._errors import ArchStringError, InputError
 from ogive.metrics.counts import count_module
 from ogive.spaces.base import Shape, get_space
 from ogive.spaces.darts import DARTS, OPS
+from tests.spaces.damage import EDITS, check_damaged
 
 SPACE = DARTS()
 CIFAR = Shape((3, 32, 32), 10)
@@ -193,6 +194,12 @@ def test_malformed_strings(find, put, what):
     (position,) = re.findall(r"position (\d+):", str(error.value))
     start = SECOND_ORDER.index(find)
     assert start <= int(position) <= start + len(find) + 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32), EDITS)
+def test_damaged_strings(seed, edits):
+    check_damaged(SPACE, SPACE.format(SPACE.sample(1, np.random.default_rng(seed)))[0], edits)
 
 
 def test_impossible_options():

@@ -7,11 +7,14 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ogive._errors import ArchStringError, InputError
 from ogive.metrics.counts import count_module
 from ogive.spaces.base import Shape, get_space
 from ogive.spaces.nasbench101 import EDGES, OPS, NASBench101, vertex_channels
+from tests.spaces.damage import EDITS, check_damaged
 
 SPACE = NASBench101()
 CIFAR = Shape((3, 32, 32), 10)
@@ -207,6 +210,15 @@ def test_the_smallest_cell_by_hand():
     assert counts["depth"][0] == 11
 
 
+def test_the_order_of_vertices_matters_little():
+    g = SPACE.sample(5000, np.random.default_rng(0))
+    ours, canonical = (SPACE.count(rows, CIFAR) for rows in (g, SPACE.canonical(g)))
+    difference = np.abs(canonical["params"] / ours["params"] - 1)
+    assert (difference > 0).mean() == pytest.approx(0.05, abs=0.005)
+    assert difference.max() == pytest.approx(0.009, abs=0.0005)
+    assert np.array_equal(ours["depth"], canonical["depth"])
+
+
 def test_closed_form_is_what_the_networks_do():
     import torch
 
@@ -241,6 +253,12 @@ def test_malformed_strings(arch, position, what):
         SPACE.parse(arch)
     assert f"position {position}:" in str(error.value)
     assert what in str(error.value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32), EDITS)
+def test_damaged_strings(seed, edits):
+    check_damaged(SPACE, SPACE.format(SPACE.sample(1, np.random.default_rng(seed)))[0], edits)
 
 
 def test_cells_outside_the_space_have_no_hash():

@@ -13,6 +13,7 @@ from ogive._errors import ArchStringError
 from ogive.metrics.counts import count_module
 from ogive.spaces.base import Shape
 from ogive.spaces.nats_sss import CELL, NATSSize
+from tests.spaces.damage import EDITS, check_damaged
 
 SPACE = NATSSize()
 CIFAR = Shape((3, 32, 32), 10)
@@ -73,3 +74,9 @@ def test_malformed_strings(arch, position, what):
         SPACE.parse(arch)
     assert f"position {position}:" in str(error.value)
     assert what in str(error.value)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32), EDITS)
+def test_damaged_strings(seed, edits):
+    check_damaged(SPACE, SPACE.format(SPACE.sample(1, np.random.default_rng(seed)))[0], edits)
