@@ -23,7 +23,8 @@ from ogive.study.bench import choices
 SETS = ("cifar10", "cifar100", "imagenet16_120")
 BUDGETS = (50, 100)
 STRATEGY_SPECS = (
-    "random;evolution;local;reinforce;optuna:TPESampler,multivariate=true;bananas;bo:encoding=onehot;bo:siblings=false;bo"
+    "random;evolution;local;reinforce;optuna:TPESampler,multivariate=true;bananas;"
+    "bo:encoding=onehot;bo:siblings=false;bo"
 )
 
 
@@ -41,7 +42,8 @@ def measure(table: Table, data: str, spec: str, seeds: int, first_seed: int) -> 
             row[kind] = float(found.mean())
             row[f"{kind}_ci"] = float(1.96 * found.std(ddof=1) / np.sqrt(seeds))
             row[f"{kind}_regret"] = float(values.max() - found.mean())
-        row["optimum_found"] = float((table.values(f"{data}_val_accuracy")[rows] == table.values(f"{data}_val_accuracy").max()).mean())
+        val = table.values(f"{data}_val_accuracy")
+        row["optimum_found"] = float((val[rows] == val.max()).mean())
         row["cpu_seconds"] = seconds
         out.append(row)
     return out

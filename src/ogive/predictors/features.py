@@ -40,7 +40,7 @@ class Features:
         self._discount: NDArray[np.float64] | None = None
         if encoding == "functional" and not (layout := Layout.of(self._space)).chain:
             lengths = np.repeat(np.arange(layout.longest + 1), np.diff(layout.starts))
-            self._discount = _DISCOUNT**lengths
+            self._discount = np.asarray(_DISCOUNT**lengths, dtype=np.float64)
         sample = self._raw(self._space.sample(_REFERENCE, np.random.default_rng(0)))
         self._centre, self._scale, groups = [], [], []
         for number, part in enumerate(sample):

@@ -7,7 +7,7 @@ equation 5.9 (gradient of the log marginal likelihood), equations 5.10 to 5.12 (
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 from scipy.linalg import cho_solve, cholesky, solve_triangular
@@ -159,8 +159,8 @@ class GaussianProcess:
         if self.optimise and len(X) > 2:
             bounds = [(-3.0, 3.0), *[(-3.0, 6.0)] * self.n_groups, (-7.0, 1.0)]
             start = np.clip(self.theta, *np.array(bounds).T)
-            options = {"maxiter": self.steps}
-            found = minimize(self._loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+            options: Any = {"jac": True, "bounds": bounds, "options": {"maxiter": self.steps}}
+            found = minimize(self._loss, start, method="L-BFGS-B", **options)
             self.theta = np.asarray(found.x)
         K = self._gram(self.theta)[0]
         self._L = cholesky(K, lower=True, overwrite_a=True, check_finite=False)
@@ -200,7 +200,8 @@ class GaussianProcess:
         trace = float(np.trace(inner))
         slope = inner * self._slope(squared)
         slope *= math.exp(2.0 * theta[0])
-        by_length = [-math.exp(-2.0 * t) * float(np.vdot(slope, d)) for t, d in zip(theta[1:-1], self._distances, strict=True)]
+        shrink = -np.exp(-2.0 * theta[1:-1])
+        by_length = [s * float(np.vdot(slope, d)) for s, d in zip(shrink, self._distances, strict=True)]
         by_signal = float(np.vdot(inner, K)) - trace * (noise + _JITTER)
         return value, np.array([by_signal, *by_length, trace * noise])
 

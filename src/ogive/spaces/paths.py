@@ -61,7 +61,7 @@ class Layout:
         free = space.free()
         graphs = free.graph(free.sample(_PROBES, np.random.default_rng(0)))
         kinds = tuple(w for w in graphs.vocabulary[1:-1] if w not in PASS | CUT)
-        union = graphs.adjacency.any(axis=0)
+        union = np.asarray(graphs.adjacency.any(axis=0))
         depth = np.zeros(len(union), dtype=np.int64)
         for v in range(1, len(union)):
             depth[v] = 1 + depth[union[:, v]].max(initial=-1)
@@ -156,7 +156,7 @@ def _counts(graphs: Graphs, layout: Layout) -> Features:
     words = layout.vocabulary
     ops, adjacency = graphs.ops, graphs.adjacency
     open_ = (ops >= 0) & ~np.isin(ops, [i for i, w in enumerate(words) if w in CUT])
-    n, v = ops.shape
+    v = ops.shape[1]
     area = np.array([kernel_area(w) for w in words], dtype=np.float32)
     weighted = area > 0 if area.any() else np.isin(words, layout.kinds)
     # The most weighted layers on a path from the input to each vertex, very negative where there is none.
@@ -184,7 +184,8 @@ def written_cost(space: Space, genotypes: Genotypes) -> Features:
     graphs = space.graph(genotypes)
     cost = [kernel_area(w) + float(w not in PASS | CUT) for w in graphs.vocabulary]
     cost[0] = cost[-1] = 0.0
-    return np.where(graphs.ops >= 0, np.array(cost, dtype=np.float32)[graphs.ops], 0.0).sum(axis=1)
+    written = np.where(graphs.ops >= 0, np.array(cost, dtype=np.float32)[graphs.ops], np.float32(0))
+    return np.asarray(written.sum(axis=1))
 
 
 def kernel_area(operation: str) -> int:

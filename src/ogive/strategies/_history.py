@@ -73,7 +73,8 @@ class History:
         new = list(fresh.values())
         self._row.update(zip(fresh, range(len(self), len(self) + len(new)), strict=True))
         self.genotypes = np.concatenate([self.genotypes, g[new]])
-        self.values, self.violation = np.concatenate([self.values, v[new]]), np.concatenate([self.violation, broken[new]])
+        self.values = np.concatenate([self.values, v[new]])
+        self.violation = np.concatenate([self.violation, broken[new]])
         told = set(keys)
         kept = [key not in told for key in self._space.keys(self.pending)]
         self.pending = self.pending[kept]

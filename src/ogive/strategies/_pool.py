@@ -65,7 +65,7 @@ class Pool:
 
 def enumerable(space: Space) -> bool:
     """Return whether the restricted space is small enough to look at all of it."""
-    return math.prod(space.restriction.allowed.sum(axis=1).tolist()) <= _ENUMERABLE
+    return bool(math.prod(space.restriction.allowed.sum(axis=1).tolist()) <= _ENUMERABLE)
 
 
 def sampled(space: Space, history: History, rng: np.random.Generator) -> Genotypes:

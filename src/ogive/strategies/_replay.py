@@ -88,5 +88,6 @@ class Replay(Strategy):
 
 def _weighted(space: Space, weights: Floats) -> Space:
     """Return the space under the restriction that has these weights."""
-    table = {c.name: dict(zip(c.options, row.tolist(), strict=False)) for c, row in zip(space.choices, weights, strict=True)}
+    rows = zip(space.choices, weights.tolist(), strict=True)
+    table = {c.name: dict(zip(c.options, row, strict=False)) for c, row in rows}
     return space.free().restrict(weights=table)

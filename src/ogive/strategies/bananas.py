@@ -7,6 +7,7 @@ sampling, candidates by mutation.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -91,7 +92,9 @@ class Bananas(Strategy):
         open_ = np.ones(len(pool), dtype=np.bool_)
         open_[pool.rows(np.concatenate([self._history.genotypes, self._history.pending]))] = False
         candidates = pool.genotypes[open_]
-        votes = _forward(self._weights, self._features(candidates))[-1][:, :, 0] if len(candidates) else np.empty((1, 0))
+        if not len(candidates):
+            return self.space.sample(n, self.rng)
+        votes = _forward(self._weights, self._features(candidates))[-1][:, :, 0]
         mean, spread = votes.mean(axis=0), votes.std(axis=0)
         chosen: list[int] = []
         # One after another, because what one draw has taken the next cannot.
@@ -113,15 +116,15 @@ class Bananas(Strategy):
         target = rank_gaussian(-beaten.astype(np.float64))
         X = self._features(self._history.genotypes[labels])
         sizes = (X.shape[1], self.width, self.width, 1)
-        self._weights = [
-            self.rng.standard_normal((self.members, a + 1, b)) * np.sqrt(2.0 / a) for a, b in zip(sizes, sizes[1:], strict=False)
-        ]
-        first, second = ([np.zeros_like(w) for w in self._weights] for _ in range(2))
+        weights = [self.rng.standard_normal((self.members, a + 1, b)) * np.sqrt(2.0 / a) for a, b in pairwise(sizes)]
+        first, second = ([np.zeros_like(w) for w in weights] for _ in range(2))
         for step in range(1, self.steps + 1):
-            for w, g, m, v in zip(self._weights, _gradient(self._weights, X, target), first, second, strict=True):
-                m += 0.1 * (g - m)
-                v += 0.001 * (g**2 - v)
-                w -= _RATE * (m / (1 - 0.9**step) / (np.sqrt(v / (1 - 0.999**step)) + 1e-8) + _DECAY * w)
+            for i, gradient in enumerate(_gradient(weights, X, target)):
+                first[i] += 0.1 * (gradient - first[i])
+                second[i] += 0.001 * (gradient**2 - second[i])
+                scale = np.sqrt(second[i] / (1 - 0.999**step)) + 1e-8
+                weights[i] -= _RATE * (first[i] / (1 - 0.9**step) / scale + _DECAY * weights[i])
+        self._weights = weights
         self._learned = len(self._history)
 
     def tell(self, genotypes: Genotypes, values: Floats, violation: Floats | None = None) -> None:

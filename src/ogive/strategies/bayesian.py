@@ -87,7 +87,8 @@ class Bayesian(Strategy):
         """Return random draws, of different classes and new where a few attempts find such."""
         seen = set(self.space.keys(self.space.canonical(self._tried())))
         drawn = self.space.sample(10 * n, self.rng)
-        new, old = [], []
+        new: list[int] = []
+        old: list[int] = []
         for i, key in enumerate(self.space.keys(self.space.canonical(drawn))):
             (old if key in seen else new).append(i)
             seen.add(key)
@@ -144,7 +145,8 @@ class Bayesian(Strategy):
             # The best half, and of the others every so manyth, so that the model still knows what is bad.
             order = history.best_first()
             rest = order[_LABELS // 2 :]
-            labels = np.concatenate([order[: _LABELS // 2], rest[np.linspace(0, len(rest) - 1, _LABELS // 2).astype(int)]])
+            thinned = rest[np.linspace(0, len(rest) - 1, _LABELS // 2).astype(np.intp)]
+            labels = np.concatenate([order[: _LABELS // 2], thinned])
         F = self._features(history.genotypes[labels])
         learn = len(history) >= _GROWTH * self._learned
         if learn:
@@ -202,7 +204,8 @@ class _View:
         mean = np.stack([p.mean for p in self._posteriors], axis=1)
         std = np.stack([np.hypot(p.std, p.noise) for p in self._posteriors], axis=1)
         if mean.shape[1] == 1:
-            return log_improvement((mean[:, 0] - self._front.max()) / std[:, 0]) + np.log(std[:, 0])
+            u = (mean[:, 0] - self._front.max()) / std[:, 0]
+            return np.asarray(log_improvement(u) + np.log(std[:, 0]))
         gain = np.full((len(mean), _DIRECTIONS), np.inf)
         reached = np.full((len(self._front), _DIRECTIONS), np.inf)
         directions = np.abs(rng.standard_normal((mean.shape[1], _DIRECTIONS)))
@@ -215,7 +218,7 @@ class _View:
         m = len(directions)
         gain = np.maximum(gain, 0.0) ** m - np.maximum(reached, 0.0).max(axis=0) ** m
         total = np.maximum(gain, 0.0).mean(axis=1)
-        return total if (total > 0).any() else gain.max(axis=1)
+        return np.asarray(total if (total > 0).any() else gain.max(axis=1))
 
     def believe(self, kind: int) -> None:
         """Go on as if a candidate of this class had been measured and had come out as expected."""
@@ -239,7 +242,7 @@ def log_improvement(u: Floats) -> Floats:
     # Mills' ratio; from where the difference cancels, its first term of the asymptotic series.
     ratio = 1.0 + below * math.sqrt(0.5 * math.pi) * erfcx(-below / math.sqrt(2.0))
     far = np.log(np.where(below > -1e3, np.maximum(ratio, 1e-12), below**-2.0)) - 0.5 * below**2 - _LOG_ROOT_2PI
-    return np.where(u > -1.0, near, far)
+    return np.asarray(np.where(u > -1.0, near, far))
 
 
 STRATEGIES.add("bo", Bayesian)

@@ -94,7 +94,7 @@ class Reinforce(Strategy):
 
     def _draw(self, bounds: Floats, n: int) -> Genotypes:
         u = self.rng.random((n, self.space.n_choices))
-        return (u[:, :, None] >= bounds).sum(axis=2).astype(self.space.dtype)
+        return np.asarray((u[:, :, None] >= bounds).sum(axis=2), dtype=self.space.dtype)
 
     def tell(self, genotypes: Genotypes, values: Floats, violation: Floats | None = None) -> None:
         """Step along the policy gradient, once for all rows."""
