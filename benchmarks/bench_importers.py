@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from tests.metrics.importers import big
 
-from ogive._pickle import Bytes, Unpickler
+from ogive._pickle import Unpickler
+from ogive._pickle_stream import Bytes
 from ogive.metrics import tables
 from ogive.metrics.importers import import_tables
 from ogive.metrics.tables import Column, Table

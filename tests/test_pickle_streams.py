@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from ogive._errors import OgiveError, StorageError
-from ogive._pickle import GONE, Bytes, Unpickler, UnsafePickleError, load_pickle
+from ogive._pickle import GONE, Unpickler, UnsafePickleError, load_pickle
+from ogive._pickle_stream import Bytes
 from ogive._torch_files import load_torch
 from tests.conftest import lacking
 
@@ -206,7 +207,8 @@ def test_bombs_are_one_line_and_little_memory(tmp_path, name):
         lacking("only Linux tells the peak memory of a process")
     (tmp_path / "bomb").write_bytes(P.PROTO + b"\x04" + BOMBS[name] + P.STOP)
     code = (
-        "import re, sys; from ogive._errors import OgiveError; from ogive._pickle import Bytes, Unpickler\n"
+        "import re, sys; from ogive._errors import OgiveError\n"
+        "from ogive._pickle import Unpickler; from ogive._pickle_stream import Bytes\n"
         "try: Unpickler(Bytes(open(sys.argv[1], 'rb'), 256 << 20), 'x').load()\n"
         "except OgiveError as error: print(error)\n"
         "print(int(re.search(r'VmHWM:\\s+(\\d+) kB', open('/proc/self/status').read())[1]) >> 10)"

@@ -23,12 +23,11 @@ import numpy as np
 
 from ogive._errors import OgiveError, StorageError
 from ogive._pickle_names import ADMITTED, Admitted, StorageType, build, flat
+from ogive._pickle_stream import Bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import BinaryIO
 
-_BLOCK = 1 << 20
 _AHEAD = 300  # bytes that the short instructions may need at once
 _CONTAINERS = 4_000_000  # at most, in one piece
 _GAP = 1 << 24  # at most, memo numbers that are skipped
@@ -64,63 +63,6 @@ def load_pickle(data: bytes, source: str, encoding: str = "bytes") -> Any:
         If it is truncated or corrupt.
     """
     return Unpickler(Bytes(io.BytesIO(data)), source, encoding=encoding).load()
-
-
-class Bytes:
-    """A file read ahead in blocks.
-
-    Parameters
-    ----------
-    file : binary file
-    piece : int, optional
-        Refuse to read on when this many bytes went by since `release`.
-    """
-
-    def __init__(self, file: BinaryIO, piece: int | None = None) -> None:
-        self.file, self.piece = file, piece
-        self.data, self.at, self.passed = b"", 0, 0
-        self.bound = piece
-
-    def refill(self, need: int) -> None:
-        """Have `need` bytes at hand from the present position on, or all that is left."""
-        if self.bound is not None and self.passed + self.at + need > self.bound:
-            raise pickle.UnpicklingError(f"more than {(self.piece or 0) >> 20} MiB in one piece")
-        parts = [self.data[self.at :]]
-        have = len(parts[0])
-        while have < need:
-            block = self.file.read(_BLOCK)
-            if not block:
-                break
-            parts.append(block)
-            have += len(block)
-        self.passed += self.at
-        self.data, self.at = b"".join(parts), 0
-
-    def release(self) -> None:
-        """Say that what was read so far is used and let go."""
-        if self.piece is not None:
-            self.bound = self.passed + self.at + self.piece
-
-    def take(self, n: int) -> bytes:
-        """Return the next `n` bytes."""
-        if self.at + n > len(self.data):
-            self.refill(n)
-        taken = self.data[self.at : self.at + n]
-        if len(taken) < n or n < 0:
-            raise EOFError("it ends early")
-        self.at += n
-        return taken
-
-    def line(self) -> bytes:
-        """Return the bytes up to the next line end, without it."""
-        need = 256
-        while (end := self.data.find(b"\n", self.at)) < 0:
-            had = len(self.data) - self.at
-            self.refill(need)
-            if len(self.data) - self.at == had:
-                raise EOFError("it ends early")
-            need = 2 * len(self.data)
-        return self.take(end + 1 - self.at)[:-1]
 
 
 class Unpickler:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ogive._errors import OgiveError, StorageError
-from ogive._pickle import Bytes, Unpickler
+from ogive._pickle import Unpickler
 from ogive._pickle_names import Storage, StorageType
+from ogive._pickle_stream import Bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,17 +10,17 @@ import json
 import os
 import re
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
+from dataclasses import asdict, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ogive._errors import InputError, OgiveError, StorageError, UnknownNameError, nearest
 from ogive._paths import data_home
+from ogive.metrics._table_columns import Column, TableInfo
 from ogive.metrics._table_files import read_content
 from ogive.metrics.base import METRICS, Context, Cost, Metric
 from ogive.spaces.base import Genotypes, Space, get_space
@@ -30,55 +30,22 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+__all__ = [
+    "Column",
+    "Table",
+    "TableInfo",
+    "check_name",
+    "import_table",
+    "table_info",
+    "table_metric",
+    "table_names",
+]
+
 Floats = NDArray[np.float64]
 
 _DENSE = 2**22  # largest box with one int32 a point: 16 MB
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _GENOTYPE = "_genotype"
-
-_PERCENT = ("*accuracy*", "class_object_val", "class_scene_val", "jigsaw_val", "segmentsemantic_val")
-_LOWER = ("*loss*", "*error*", "*latency*", "*energy*", "*seconds*", "*params", "*flops", "macs", "relus", "depth")
-
-
-@dataclass(frozen=True)
-class Column:
-    """One quantity of a table.
-
-    Attributes
-    ----------
-    name : str
-    unit : str
-        "1" where it is not known.
-    direction : {"max", "min"}
-        Whether higher or lower is better.
-    note : str
-        What must be known before the values are used.
-    """
-
-    name: str
-    unit: str = "1"
-    direction: Literal["max", "min"] = "max"
-    note: str = ""
-
-    @classmethod
-    def guess(cls, name: str, values: Floats) -> Column:
-        """Tell unit and direction from the column names in common use; anything else is "1", higher is better.
-
-        An accuracy that never exceeds 1 is a fraction, not a percentage.
-        """
-        unit = "%" if any(fnmatchcase(name, p) for p in _PERCENT) and np.nanmax(values) > 1 else "1"
-        return cls(name, unit, "min" if any(fnmatchcase(name, p) for p in _LOWER) else "max")
-
-
-@dataclass(frozen=True)
-class TableInfo:
-    """What a table's header says, without its values."""
-
-    name: str
-    space: str
-    rows: int
-    columns: tuple[Column, ...]
-    by_graph: bool = False
 
 
 class Table:
@@ -200,10 +167,7 @@ class Table:
         StorageError
             If the folder cannot be written.
         """
-        if not _NAME.fullmatch(self.name):
-            raise InputError(f"table name '{self.name}' may hold letters, digits, '.', '_' and '-' only")
-        if any(m.endswith(f"@{self.name}") for m in METRICS.names()):
-            raise InputError(f"table name '{self.name}' is taken by the metrics *@{self.name}; give another name")
+        check_name(self.name)
         import pyarrow.parquet as pq
 
         path = _path(self.name)
@@ -312,6 +276,7 @@ class Table:
             unit=c.unit,
             direction=c.direction,
             cost=Cost.TABLE,
+            identity="graph" if self.by_graph else "genotype",
             description=f"column '{quantity}' of table '{self.name}'",
         )
 
@@ -339,6 +304,20 @@ def import_table(
     table = Table.read(path, space, name=name, minimize=minimize, units=units)
     table.save()
     return table
+
+
+def check_name(name: str) -> None:
+    """Refuse a table name that cannot stand after the ``@`` of a metric.
+
+    Raises
+    ------
+    InputError
+        If it has other characters than letters, digits, ``.``, ``_`` and ``-``, or is the source of other metrics.
+    """
+    if not _NAME.fullmatch(name):
+        raise InputError(f"table name '{name}' may hold letters, digits, '.', '_' and '-' only")
+    if any(m.endswith(f"@{name}") for m in METRICS.names()):
+        raise InputError(f"table name '{name}' is taken by the metrics *@{name}; give another name")
 
 
 def table_names() -> list[str]:

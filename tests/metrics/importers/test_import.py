@@ -291,3 +291,54 @@ def test_the_command_line_imports_and_shows(files, capsys):
     assert (
         row["cifar10_val_accuracy_12ep@nats"] == table.lookup("cifar10_val_accuracy_12ep", table.space.parse([arch]))[0]
     )
+
+
+# -------------------------------------------------------------------- anything in the place of anything
+
+JUNK = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5), st.binary(max_size=5),
+    st.just([]), st.just({}), st.just(()), st.just([[1]]), st.just({1: {2: 3}}), st.just(10**12), st.just((1, 2)),
+)  # fmt: skip
+
+
+def spoil(value, data):
+    """Put junk in the place of one value, at any depth."""
+    while True:
+        places = list(value) if isinstance(value, dict) else range(len(value))
+        place = data.draw(st.sampled_from(places))
+        deeper = isinstance(value[place], (dict, list)) and len(value[place]) > 0
+        if deeper and data.draw(st.integers(0, 6)):
+            value = value[place]
+        elif isinstance(value, dict) and not data.draw(st.integers(0, 3)):
+            value[data.draw(JUNK.filter(lambda v: not isinstance(v, (dict, list))))] = value.pop(place)
+            return
+        else:
+            value[place] = data.draw(JUNK)
+            return
+
+
+OFFICIAL = layouts.hwnas(SPACE.format_many(SPACE.from_index(SPACE.official())))
+SPOILT = {
+    "NATS-Bench": small,
+    "TransNAS-Bench-101": lambda: layouts.transnas(epochs=1),
+    "HW-NAS-Bench": lambda: {s: {k: dict(v) for k, v in part.items()} for s, part in OFFICIAL.items()},
+}
+
+
+@pytest.mark.parametrize("protocol", [0, 4])
+@pytest.mark.parametrize("name", SPOILT)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_junk_is_imported_as_no_value_or_refused_with_one_line(tmp_path, name, protocol, data):
+    value = SPOILT[name]()
+    for part in value.get("nasbench201", {}).values():
+        part["config"] = part["config"][:3]
+    spoil(value, data)
+    (tmp_path / "x").write_bytes(pickle.dumps(value, protocol))
+    message = "imported"
+    try:
+        import_tables(tmp_path / "x", "x")
+    except OgiveError as error:
+        message = str(error)
+    assert "\n" not in message
+    assert len(message) < 500

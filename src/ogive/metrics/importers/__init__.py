@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ogive._errors import InputError, StorageError, UnknownNameError, nearest
-from ogive._pickle import Bytes, Unpickler
+from ogive._pickle import Unpickler
+from ogive._pickle_stream import Bytes
 from ogive._torch_files import load_torch
 from ogive.metrics.importers import nasbench101
 from ogive.metrics.importers.hwnas import HWNAS
 from ogive.metrics.importers.nats import NATS
 from ogive.metrics.importers.sources import Source, naming_damage, open_sources
 from ogive.metrics.importers.transnas import TransNAS
-from ogive.metrics.tables import Table, import_table
+from ogive.metrics.tables import Table, check_name, import_table
 from ogive.spaces.base import Space, get_space
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def import_tables(
     StorageError
         If it is truncated or damaged, or the table cannot be written. Nothing is imported then.
     """
+    check_name(name)
     where = get_space(space) if space is not None else None
     sheets = _read(Path(path), progress)
     if sheets is None:

@@ -62,10 +62,12 @@ class HWNAS:
 
     def _check(self, configs: Any, archs: list[str]) -> None:
         """Compare the order with the strings that the file gives beside the numbers."""
-        for i, config in enumerate(configs):
-            arch = config.get("arch_str") if isinstance(config, dict) else None
-            if arch is not None and arch != archs[i]:
-                raise StorageError(f"'{self.source}': architecture {i} is '{arch}', not '{archs[i]}' as published")
+        for config, expected in zip(configs if isinstance(configs, list) else (), archs, strict=False):
+            arch = config.get("arch_str", expected) if isinstance(config, dict) else expected
+            if arch != expected:
+                raise StorageError(
+                    f"'{self.source}' has '{str(arch)[:100]}' where '{expected}' comes in the published order"
+                )
 
     def sheets(self) -> list[Sheet]:
         """Return the table."""

@@ -48,9 +48,9 @@ def read(file: BinaryIO, source: str) -> Sheet:
     for i, record in enumerate(records(file, source)):
         try:
             digest, epochs, matrix, ops, encoded = json.loads(record)
-            key = bytes.fromhex(digest)
+            key, epochs = bytes.fromhex(digest), int(epochs)
             params, last = _metrics(base64.b64decode(encoded, validate=True))
-        except (ValueError, TypeError, IndexError, struct.error) as error:
+        except (ValueError, TypeError, IndexError, RecursionError, struct.error) as error:
             raise StorageError(
                 f"'{source}', record {i}: this is no NAS-Bench-101 record ({type(error).__name__}); "
                 "fetch the official file"
@@ -61,7 +61,7 @@ def read(file: BinaryIO, source: str) -> Sheet:
             if row != len(hashes) - 1:
                 raise StorageError(f"'{source}', record {i}: cell '{matrix}:{ops}' has two hashes; the file is damaged")
             sheet.put(row, {"params": params})
-        done = runs.setdefault(int(epochs), bytearray())
+        done = runs.setdefault(epochs, bytearray())
         if len(done) <= row:
             done.extend(bytes(row + 1 - len(done)))
         done[row] += 1

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _FULL = {"nasbench201": 200, "nats_sss": 90}
 """Epochs of the full training, whose columns have no suffix."""
 
+_LONGEST = 10_000  # epochs
+
 _RELIABLE = 888  # the seed whose costs count where runs disagree, as in the authors' own correction
 
 _SELECTS_ON_TEST = "no validation split: a search on it selects on test data"
@@ -68,18 +70,19 @@ class NATS:
         row = self.sheet.row(arch)
         runs: dict[tuple[str, int], dict[Any, dict[str, float]]] = {}
         for key, result in piece["all_results"].items():
-            epochs, numbers = self._run(result, arch)
-            dataset, seed = key
-            runs.setdefault((str(dataset), epochs), {})[seed] = numbers
+            dataset, seed, epochs, numbers = self._run(key, result, arch)
+            runs.setdefault((dataset, epochs), {})[seed] = numbers
         full = _FULL[self.sheet.space]
         for (dataset, epochs), by_seed in runs.items():
             self.sheet.put(row, _columns(dataset, "" if epochs == full else f"_{epochs}ep", by_seed))
         return Record(arch)
 
-    def _run(self, result: Any, arch: str) -> tuple[int, dict[str, float]]:
-        """Return the epochs of one training run and its final numbers."""
+    def _run(self, key: Any, result: Any, arch: str) -> tuple[str, int, int, dict[str, float]]:
+        """Return data set, seed and epochs of one training run, and its final numbers."""
         try:
-            epochs = int(result["epochs"])
+            dataset, seed, epochs = str(key[0]), int(key[1]), int(result["epochs"])
+            if not 1 <= epochs <= _LONGEST:
+                raise ValueError(f"{epochs} epochs")
             last = epochs - 1
             found: dict[str, Any] = {"params": result["params"], "flops": result["flop"]}
             for quantity, curve in (("accuracy", "train_acc1es"), ("loss", "train_losses")):
@@ -92,8 +95,8 @@ class NATS:
             times = result["train_times"] or {}
             found["train_seconds"] = self._total(times.get(i) for i in range(epochs))
             found["latency"] = mean([v for v in (number(x, self.source) for x in result["latency"] or ()) if v > 0])
-            return epochs, {name: number(value, self.source) for name, value in found.items()}
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            return dataset, seed, epochs, {name: number(value, self.source) for name, value in found.items()}
+        except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise StorageError(
                 f"'{self.source}' has a result of architecture '{arch}' in another layout "
                 f"({type(error).__name__}: {str(error)[:80]}); fetch the official file"
@@ -111,9 +114,13 @@ class NATS:
         if not isinstance(data, dict):
             return False
         if "meta_archs" in data:
-            self.archs = [str(a) for a in data["meta_archs"]]
-            for index, records in data.get("arch2infos", {}).items():
-                self._note(records, index)
+            archs, infos = data["meta_archs"], data.get("arch2infos", {})
+            if not isinstance(archs, (list, tuple)) or not isinstance(infos, dict):
+                raise StorageError(f"'{self.source}' has no list of architectures; fetch the official file")
+            self.archs = [str(arch) for arch in archs]
+            for index, records in infos.items():
+                if not self._note(records, index):
+                    raise StorageError(f"'{self.source}' has something else than records of architecture {index!r:.40}")
             return True
         return bool(data) and self._note(data, None)
 

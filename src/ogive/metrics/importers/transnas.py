@@ -81,9 +81,9 @@ class TransNAS:
             return False
         for kind, archs in spaces.items():
             sheet = self.found[kind] = Sheet(self.source, f"transnas_{kind}", _HINTS)
-            for arch, tasks in archs.items():
-                row = sheet.row(arch)
-                for task, run in tasks.items():
+            for arch, tasks in _dictionary(archs, self.source).items():
+                row = sheet.row(str(arch))
+                for task, run in _dictionary(tasks, self.source).items():
                     done = self.shrink(run) if isinstance(run, dict) else run
                     if not isinstance(done, Run):
                         raise StorageError(f"'{self.source}' has no result of '{arch}' on '{task}'")
@@ -93,6 +93,12 @@ class TransNAS:
     def sheets(self) -> list[Sheet]:
         """Return the tables, the cell space first."""
         return [self.found[kind] for kind in sorted(self.found, reverse=True)]
+
+
+def _dictionary(value: Any, source: str) -> dict[Any, Any]:
+    if not isinstance(value, dict):
+        raise StorageError(f"'{source}' has a {type(value).__name__} where results belong; fetch the official file")
+    return value
 
 
 def _best(name: str, curve: list[float]) -> int | None:
