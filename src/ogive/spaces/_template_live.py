@@ -39,6 +39,9 @@ class Liveness:
         self.source, self.target, self.switch = (
             np.array([[arc.source, arc.target, arc.switch] for arc in wiring.arcs], dtype=np.intp).reshape(-1, 3).T
         )
+        # Arcs into each node and out of each node, the nodes in topological order.
+        self.into = [np.flatnonzero(self.target == v) for v in range(len(wiring.nodes))]
+        self.out_of = [np.flatnonzero(self.source == v) for v in range(len(wiring.nodes))]
         self.inputs, self.outputs = (np.array([node.op == op for node in wiring.nodes]) for op in ("input", "output"))
 
     def chosen(self, genotypes: Genotypes) -> tuple[Bools, Bools]:
@@ -59,11 +62,14 @@ class Liveness:
         """Return which nodes an input reaches, and which reach an output, ``(n, nodes)`` each."""
         reached = np.repeat(self.inputs[:, None], len(arcs), axis=1)
         reaching = np.repeat(self.outputs[:, None], len(arcs), axis=1)
-        # One step an arc, in topological order; each step takes all genotypes.
-        for e in range(arcs.shape[1]):
-            reached[self.target[e]] |= reached[self.source[e]] & arcs[:, e]
-        for e in range(arcs.shape[1] - 1, -1, -1):
-            reaching[self.source[e]] |= reaching[self.target[e]] & arcs[:, e]
+        on = arcs.T
+        # One step a node, in topological order; each step takes all genotypes.
+        for v, e in enumerate(self.into):
+            if e.size:
+                reached[v] = (reached[self.source[e]] & on[e]).any(axis=0)
+        for v, e in reversed(list(enumerate(self.out_of))):
+            if e.size:
+                reaching[v] = (reaching[self.target[e]] & on[e]).any(axis=0)
         return reached.T, reaching.T
 
     def live(self, genotypes: Genotypes) -> tuple[Bools, Bools]:
@@ -86,17 +92,18 @@ class Liveness:
         for j in range(out.shape[1] - len(self.members)):
             out[:, len(self.members) + j] = arcs[:, self.switch == j].any(axis=1)
         needed = [self._bits(alive[:, members]) for members in self.members]
-        deficient = []
+        deficient: list[tuple[int, NDArray[np.intp]]] = []
         for i, (bits, sets) in enumerate(zip(needed, self.sets, strict=True)):
             order = np.argsort(sets)
             code = order[np.minimum(np.searchsorted(sets, bits, sorter=order), len(sets) - 1)]
             exact = sets[code] == bits
             out[exact, i] = code[exact]
-            deficient.append(np.flatnonzero(~exact))
+            if not exact.all():
+                deficient.append((i, np.flatnonzero(~exact)))
         changed = True
         while changed:
             changed = False
-            for i, rows in enumerate(deficient):
+            for i, rows in deficient:
                 code = self._first_set(i, out[rows], needed[i][rows])
                 changed |= bool((out[rows, i] != code).any())
                 out[rows, i] = code
@@ -116,12 +123,10 @@ class Liveness:
         on, g = self._switched(genotypes), np.asarray(genotypes)
         kept = arcs & (there[:, self.source] | ~own_source) & (there[:, self.target] | ~own_target)
         reached, reaching = self.reach(kept)
-        entered, leaving = np.zeros_like(nodes), np.zeros_like(nodes)
-        for e in np.flatnonzero(own_target):
-            entered[:, self.target[e]] |= on[:, e] & nodes[:, self.source[e]] & reached[:, self.source[e]]
-        for e in np.flatnonzero(own_source):
-            leaving[:, self.source[e]] |= on[:, e] & nodes[:, self.target[e]] & reaching[:, self.target[e]]
-        revived = self._bits((entered & leaving)[:, members])
+        from_there, to_there = nodes & reached, nodes & reaching
+        entered = [(on[:, e] & from_there[:, self.source[e]]).any(axis=1) for e in (self.into[v] for v in members)]
+        leaving = [(on[:, e] & to_there[:, self.target[e]]).any(axis=1) for e in (self.out_of[v] for v in members)]
+        revived = self._bits(np.array(entered).T & np.array(leaving).T)
         out = np.asarray(g[:, i]).astype(np.int64)
         todo = np.ones(len(g), dtype=np.bool_)
         for code, options in enumerate(self.sets[i].tolist()):
