@@ -182,12 +182,14 @@ def test_a_foreign_class_in_a_folder_is_named_with_its_file(tmp_path):
 
 
 def test_a_compression_bomb_is_refused(tmp_path):
-    """A kilobyte that unpacks to a gigabyte of text."""
-    with bz2.open(tmp_path / "bomb", "wb") as file:
-        file.write(pickle.PROTO + b"\x04" + pickle.BINUNICODE8 + (1 << 29).to_bytes(8, "little"))
-        for _ in range(16):
-            file.write(bytes(1 << 25))
-    assert (tmp_path / "bomb").stat().st_size < 4096
+    """Little data that unpacks to 320 MiB of text."""
+    text = pickle.BINUNICODE + (1 << 26).to_bytes(4, "little") + bytes(1 << 26)
+    with gzip.open(tmp_path / "bomb", "wb", compresslevel=1) as file:
+        file.write(pickle.PROTO + b"\x04" + pickle.MARK)
+        for _ in range(5):
+            file.write(text)
+        file.write(pickle.LIST + pickle.STOP)
+    assert (tmp_path / "bomb").stat().st_size < 2 << 20
     with pytest.raises(OgiveError, match="more than 256 MiB in one piece"):
         import_tables(tmp_path / "bomb", "x")
 
@@ -317,11 +319,10 @@ def spoil(value, data):
             return
 
 
-OFFICIAL = layouts.hwnas(SPACE.format_many(SPACE.from_index(SPACE.official())))
 SPOILT = {
     "NATS-Bench": small,
     "TransNAS-Bench-101": lambda: layouts.transnas(epochs=1),
-    "HW-NAS-Bench": lambda: {s: {k: dict(v) for k, v in part.items()} for s, part in OFFICIAL.items()},
+    "HW-NAS-Bench": lambda: {"nasbench201": {"cifar10": {"pixel3_latency": [1.5] * 15_625}}},
 }
 
 
@@ -331,8 +332,6 @@ SPOILT = {
 @given(data=st.data())
 def test_junk_is_imported_as_no_value_or_refused_with_one_line(tmp_path, name, protocol, data):
     value = SPOILT[name]()
-    for part in value.get("nasbench201", {}).values():
-        part["config"] = part["config"][:3]
     spoil(value, data)
     (tmp_path / "x").write_bytes(pickle.dumps(value, protocol))
     message = "imported"
