@@ -12,12 +12,14 @@ import numpy as np
 
 from ogive._errors import InputError, StorageError
 from ogive.metrics.tables import Column, Table
-from ogive.spaces.base import Space, get_space
+from ogive.spaces.base import Genotypes, Space, get_space
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+
+_BLOCK = 16_384
 
 
 class Sheet:
@@ -74,27 +76,31 @@ class Sheet:
             If an architecture does not belong to the space, or two are the same.
         """
         where = get_space(self.space) if space is None else space
-        archs = list(self.rows)
-        try:
-            genotypes = where.parse_many(archs)
-        except InputError as error:
-            raise StorageError(f"'{self.source}': {error}") from error
-        if self.by_graph:
-            genotypes = where.canonical(genotypes)
-        first: dict[bytes, int] = {}
-        for row, key in enumerate(where.keys(genotypes)):
-            if first.setdefault(key, row) != row:
-                other = archs[first[key]]
-                raise StorageError(f"'{self.source}': '{archs[row]}' and '{other}' are the same architecture")
+        genotypes = self._genotypes(where)
+        self.rows.clear()  # hundreds of thousands of strings, not needed any more
         names = [n for n in sorted(self.columns) if not np.isnan(self.columns[n]).all()]
         if not names:
             raise StorageError(f"'{self.source}' has no values")
-        values = np.full((len(names), len(archs)), np.nan)
+        values = np.full((len(names), len(genotypes)), np.nan)
         for line, column in zip(values, names, strict=True):
             found = self.columns.pop(column)
             line[: len(found)] = found
         columns = [self._described(n, v) for n, v in zip(names, values, strict=True)]
         return Table(name, where, genotypes, columns, values, by_graph=self.by_graph)
+
+    def _genotypes(self, space: Space) -> Genotypes:
+        """Return what the strings stand for; in blocks, for a space may take much room to read many."""
+        archs = list(self.rows)
+        try:
+            blocks = [space.parse_many(archs[i : i + _BLOCK]) for i in range(0, len(archs), _BLOCK)]
+        except InputError as error:
+            raise StorageError(f"'{self.source}': {error}") from error
+        genotypes = np.concatenate([space.canonical(b) if self.by_graph else b for b in blocks])
+        _, first, row_of = np.unique(genotypes, axis=0, return_index=True, return_inverse=True)
+        for row in np.flatnonzero(first[row_of.reshape(-1)] != np.arange(len(archs)))[:1]:
+            other = archs[first[row_of.reshape(-1)[row]]]
+            raise StorageError(f"'{self.source}': '{archs[row]}' and '{other}' are the same architecture")
+        return genotypes
 
     def _described(self, name: str, values: NDArray[np.float64]) -> Column:
         hint = next((hint for pattern, hint in self.hints.items() if fnmatchcase(name, pattern)), {})
