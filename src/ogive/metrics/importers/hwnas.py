@@ -23,6 +23,8 @@ _HINTS = {
     "*_arithmetic_intensity": {"unit": "1", "note": "operations per byte"},
 }
 
+_QUANTITIES = ("_latency", "_energy", "_arithmetic_intensity")
+
 
 class HWNAS:
     """Collects the columns of the one file there is."""
@@ -46,7 +48,7 @@ class HWNAS:
             self.sheet.row(arch)
         for dataset, columns in part.items():
             for name, values in columns.items():
-                if name != "config":
+                if str(name).endswith(_QUANTITIES):
                     self._column(f"{str(dataset).lower().replace('-', '_')}_{name}", values, len(archs))
             self._check(columns.get("config", ()), archs)
         return True

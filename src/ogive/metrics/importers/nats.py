@@ -86,15 +86,16 @@ class NATS:
             last = epochs - 1
             found: dict[str, Any] = {"params": result["params"], "flops": result["flop"]}
             for quantity, curve in (("accuracy", "train_acc1es"), ("loss", "train_losses")):
-                found[f"train_{quantity}"] = (result[curve] or {}).get(last)
+                found[f"train_{quantity}"] = (result.get(curve) or {}).get(last)
+            times = result.get("train_times") or {}
+            found["train_seconds"] = self._total(times.get(i) for i in range(epochs))
+            times = result.get("eval_times") or {}
             for split in result["eval_names"]:
                 for quantity, curve in (("accuracy", "eval_acc1es"), ("loss", "eval_losses")):
                     found[f"{split}_{quantity}"] = result[curve].get(f"{split}@{last}")
-                times = result["eval_times"] or {}
                 found[f"{split}_seconds"] = self._total(times.get(f"{split}@{i}") for i in range(epochs)) / epochs
-            times = result["train_times"] or {}
-            found["train_seconds"] = self._total(times.get(i) for i in range(epochs))
-            found["latency"] = mean([v for v in (number(x, self.source) for x in result["latency"] or ()) if v > 0])
+            latencies = [number(v, self.source) for v in result.get("latency") or ()]
+            found["latency"] = mean([v for v in latencies if v > 0])
             return dataset, seed, epochs, {name: number(value, self.source) for name, value in found.items()}
         except (LookupError, TypeError, AttributeError, ValueError) as error:
             raise StorageError(
