@@ -2,7 +2,7 @@
 
     python benchmarks/multi_objective_search.py [--seeds 20] [--first-seed 0] [--strategies random;nsga2;bo]
 
-Accuracy (CIFAR-10, single-run validation, up), latency on a Pixel 3 (ms, down) and ReLUs (down). The reference point lies
+Accuracy (CIFAR-10, single-run validation, up), latency on a Pixel 3 (ms, down), ReLUs (down). The reference point lies
 a tenth of the exact front's extent below its worst value in every objective. Needs `nasbench201.csv.gz` and
 `nb201_device_latency_help.csv.gz` in the folder that OGIVE_SHARED names.
 """

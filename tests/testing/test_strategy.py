@@ -12,16 +12,25 @@ from ogive.strategies import STRATEGIES, Strategy, get_strategy
 from ogive.testing.strategy import StrategySuite
 
 PLUGIN = Path(__file__).parents[2] / "examples" / "plugins" / "strategy.py"
-BUILT_IN = ["evolution", "local", "nsga2", "random"]
+BUILT_IN = ["bananas", "bo", "evolution", "local", "nsga2", "optuna", "pymoo", "random", "reinforce"]
+QUICK = {"bananas": "bananas:steps=30", "optuna": "optuna:NSGAIISampler", "pymoo": "pymoo:NSGA2,pop_size=20"}
+"""Options that keep the suite short; the defaults run with `-m slow`."""
 
 
 class TestBuiltIn(StrategySuite):
     @pytest.fixture(autouse=True, params=BUILT_IN)
     def _name(self, request):
-        self.spec = request.param
+        self.spec = QUICK.get(request.param, request.param)
 
     def make(self, space, **options):
         return get_strategy(self.spec, space, **options)
+
+
+@pytest.mark.slow
+class TestDefaults(TestBuiltIn):
+    @pytest.fixture(autouse=True, params=QUICK)
+    def _name(self, request):
+        self.spec = request.param
 
 
 class TestBuiltInWithOptions(TestBuiltIn):

@@ -43,7 +43,7 @@ class Replay(Strategy):
 
     def ask(self, n: int) -> Genotypes:
         """Return the other library's next `n` proposals, ``(n, n_choices)``; see `Strategy.ask`."""
-        if self.space is not self._followed:
+        if not _same(self.space, self._followed):
             self._calls.append({"weights": self.space.restriction.weights})
             self._followed = self.space
             self._follow()
@@ -81,9 +81,11 @@ class Replay(Strategy):
             else:
                 for n in call["ask"]:
                     self._ask(n)
-        same = np.array_equal(self.space.restriction.weights, present.restriction.weights)
-        self._followed = present if same else self.space
-        self.space = present
+        self._followed, self.space = self.space, present
+
+
+def _same(a: Space, b: Space) -> bool:
+    return a is b or np.array_equal(a.restriction.weights, b.restriction.weights)
 
 
 def _weighted(space: Space, weights: Floats) -> Space:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections import defaultdict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from ogive.strategies._replay import Replay
 from ogive.strategies.base import STRATEGIES, Floats
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ogive.spaces.base import Genotypes, Space
 
 _ATTEMPTS = 20
@@ -158,13 +161,18 @@ class Optuna(Replay):
         return list(np.where(np.isfinite(values), values, np.where(np.isfinite(worst), worst, 0.0)).tolist())
 
 
-class _quiet(warnings.catch_warnings):  # noqa: N801 - used as a statement
-    """Silence Optuna's notes that an option the user chose is experimental."""
-
-    def __enter__(self) -> Any:
-        entered = super().__enter__()
-        warnings.simplefilter("ignore")
-        return entered
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence Optuna's log and its notes that an option is experimental: the user chose the one and reads another."""
+    logging = require("optuna.logging", "optuna", "the strategy 'optuna'")
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 STRATEGIES.add("optuna", Optuna)

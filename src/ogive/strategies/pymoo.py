@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _FAILED = 1e6
 _LEFT_OUT = {"optuna", "age", "age2"}
 """A bridge to Optuna, which has a strategy of its own, and modules that cannot be imported without numba."""
+_OURS = {"self", "args", "kwargs", "sampling", "crossover", "mutation", "ref_dirs", "seed", "termination"}
 _PARTITIONS = {1: 1, 2: 30, 3: 8}
 
 
@@ -51,8 +52,9 @@ class Pymoo(Replay):
         If pymoo is not installed.
     UnknownNameError
         If it has no such algorithm.
+        Or the algorithm has no such option.
     InputError
-        If the algorithm does not take an option.
+        If an option has a value that the algorithm refuses.
     """
 
     name = "pymoo"
@@ -67,6 +69,11 @@ class Pymoo(Replay):
         if algorithm not in known:
             raise UnknownNameError.of("algorithm of pymoo", str(algorithm), known)
         self._class, self._options = known[algorithm], options
+        # pymoo itself passes over what it does not know.
+        accepted = {p for c in self._class.__mro__[:-1] for p in inspect.signature(c.__init__).parameters} - _OURS
+        for option in options:
+            if option not in accepted:
+                raise UnknownNameError.of(f"option of strategy 'pymoo:{algorithm}'", option, accepted)
         self._open()
 
     # ---------------------------------------------------------------- the algorithm
