@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ogive._errors import StorageError
+from ogive._paths import data_home
 from ogive.metrics.tables import Column, Table, table_info
 from ogive.spaces import get_space
 
@@ -52,6 +53,21 @@ def test_whoever_has_opened_a_table_keeps_it_while_it_is_replaced():
     assert before.values("a").tolist() == [1.0, 2.0]
     assert len(before.genotypes) == 2
     assert Table.open("t").values("a").tolist() == [3.0, 4.0, 5.0]
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, OSError("disk full")])
+def test_nothing_half_written_stays(monkeypatch, failure):
+    table("t", [[1.0, 2.0]]).save()
+
+    def broken(arrow, path, **_):
+        path.write_bytes(b"PAR1 half a table")
+        raise failure
+
+    monkeypatch.setattr("pyarrow.parquet.write_table", broken)
+    with pytest.raises((KeyboardInterrupt, StorageError)):
+        table("t", [[3.0, 4.0]]).save()
+    assert [p.name for p in (data_home() / "tables").iterdir()] == ["t.parquet"]
+    assert Table.open("t").values("a").tolist() == [1.0, 2.0]
 
 
 def test_a_file_that_is_damaged_behind_its_header_is_named_when_a_column_is_read():

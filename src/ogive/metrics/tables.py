@@ -178,9 +178,10 @@ class Table:
             pq.write_table(self._arrow(), draft, use_dictionary=False, compression={"arch": "zstd"})
             draft.replace(path)
         except OSError as error:
+            raise StorageError(f"table '{self.name}' cannot be written to {path.parent}: {error}") from error
+        finally:
             with suppress(OSError):
                 draft.unlink()
-            raise StorageError(f"table '{self.name}' cannot be written to {path.parent}: {error}") from error
         return path
 
     def _arrow(self) -> pa.Table:
