@@ -63,7 +63,7 @@ def _read(path: Path) -> pa.Table:
     if not path.is_file():
         raise InputError(f"file '{path}' does not exist")
     # Only a blank is a missing value; the architecture is text even where it looks like a number.
-    options = csv.ConvertOptions(null_values=[""], column_types={"arch": pa.string()})
+    options = csv.ConvertOptions(null_values=[""], strings_can_be_null=True, column_types={"arch": pa.string()})
     try:
         if path.suffix == ".parquet":
             return parquet.read_table(path)
