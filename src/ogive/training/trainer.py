@@ -297,6 +297,8 @@ class _Run:
             raise InputError(f"'{path}' is no training checkpoint; delete it or give another file")
         before = facts["identity"]
         for name, now in self._identity().items():
+            if before.get(name) != now and name == "network":
+                raise InputError(f"checkpoint '{path}' belongs to another network; delete it or give another file")
             if before.get(name) != now:
                 raise InputError(
                     f"checkpoint '{path}' was made with {name}={before.get(name)}, this run has {name}={now}; "
