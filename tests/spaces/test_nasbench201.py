@@ -35,6 +35,14 @@ def test_classes_are_the_published_ones(shared):
     assert (ours <= np.arange(SPACE.size)).all()
 
 
+def test_published_classes_do_not_tell_one_convolution_used_twice_from_two():
+    twice = "|nor_conv_1x1~0|+|none~0|skip_connect~1|+|none~0|skip_connect~1|skip_connect~2|"
+    two = "|none~0|+|nor_conv_1x1~0|none~1|+|nor_conv_1x1~0|none~1|skip_connect~2|"
+    g = SPACE.parse([twice, two])
+    assert len(np.unique(SPACE.canonical(g), axis=0)) == 1
+    assert np.diff(SPACE.count(g, Shape((3, 32, 32), 10))["params"])[0] == 5 * sum(c * c + 2 * c for c in (16, 32, 64))
+
+
 @pytest.mark.parametrize(
     ("arch", "position", "what"),
     [
