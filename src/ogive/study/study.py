@@ -295,7 +295,7 @@ class Study:
         seeds : int
             Trainings of the best architecture.
         baseline : int
-            Random architectures, trained once each; by default two for each seed.
+            Random architectures, trained once each; by default four for each seed.
         progress : bool, optional
             Show a bar on standard error; by default where that is a terminal.
 
@@ -313,7 +313,7 @@ class Study:
         """
         self._need_data(always=True)
         with self._writing() as log, Interrupts() as interrupts:
-            todo = missing_runs(self, seeds, 2 * seeds if baseline is None else baseline)
+            todo = missing_runs(self, seeds, 4 * seeds if baseline is None else baseline)
             pool = Pool(max(self.config.workers, 1), self.config.to_dict())
             weights = None if self.directory is None else str(self.directory.path / "best" / "weights.safetensors")
             try:
