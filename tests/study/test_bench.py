@@ -1,4 +1,4 @@
-"""Regret against closed forms, by hand, and against published and independently measured searches."""
+"""Regret by hand, in closed form, and against searches measured with independent implementations."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_same_seed_same_rows(box):
     assert run[0] == run[1] != run[2]
 
 
-# -------------------------------------------------------------------- published and measured searches
+# -------------------------------------------------------------------- independent implementations
 
 # Mean regret over 300 runs after 50, 100, 200, 500 queries, repeats counted: column, factor, half a printed unit.
 REGRET = {
@@ -156,12 +156,12 @@ REGRET = {
 
 
 @pytest.mark.parametrize("column", ["cifar100", "ninapro", "darcy"])
-def test_regret_matches_the_published_tables(nb360, column):
+def test_regret_matches_independent_implementations(nb360, column):
     (((_, factor, rounding), expected),) = ((k, v) for k, v in REGRET.items() if k[0] == column)
     rows = bench_strategies(nb360, column, column, list(expected), [50, 100, 200, 500], 2000, seed=1)
-    for row, published in zip(rows, [p for four in expected.values() for p in four], strict=True):
+    for row, known in zip(rows, [p for four in expected.values() for p in four], strict=True):
         error = np.hypot(row.regret_std / np.sqrt(300), row.regret_std / np.sqrt(2000)) * factor
-        assert abs(row.regret_mean * factor - published) < 3.3 * error + rounding, row
+        assert abs(row.regret_mean * factor - known) < 3.3 * error + rounding, row
 
 
 # Mean best validation accuracy after 50, 100, 200, 300 evaluations, 200 seeds, and the share that found the optimum.
