@@ -58,7 +58,7 @@ def resume_in_child(path, kill_after):
         try:
             Study.open(path).run(progress=False)
             os._exit(0)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a forked child must never return into pytest
             os._exit(1)
     deadline = time.monotonic() + kill_after
     while time.monotonic() < deadline:
@@ -83,7 +83,7 @@ class Watcher(threading.Thread):
         while not self.stop.is_set():
             try:
                 seqs = [e.seq for e in SqliteLog(self.path, read_only=True).read()]
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test reports it
                 self.wrong.append(repr(error))
                 continue
             if seqs != list(range(1, len(seqs) + 1)):

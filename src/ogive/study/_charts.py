@@ -73,12 +73,15 @@ class Axis:
     def at(self, values: Floats) -> Floats:
         """Return positions on the axis from 0 to 1."""
         if self.log:
-            return np.asarray((np.log(values) - math.log(self.low)) / math.log(self.high / self.low))
-        return np.asarray((np.asarray(values, dtype=np.float64) - self.low) / (self.high - self.low))
+            values = np.log(values)
+            low, high = math.log(self.low), math.log(self.high)
+        else:
+            low, high = self.low, self.high
+        return (np.asarray(values, dtype=np.float64) - low) / (high - low)
 
     def inside(self, values: Floats) -> Floats:
         """Return positions as `at`, with values beyond the scale moved to its end."""
-        return np.asarray(np.clip(self.at(values), 0.0, 1.0))
+        return np.clip(self.at(values), 0.0, 1.0)
 
     def ticks(self) -> list[float]:
         """Return round numbers within the scale."""
@@ -105,7 +108,7 @@ def _core(values: Floats) -> Floats:
         return values
     q1, q3 = np.quantile(values, [0.25, 0.75])
     reach = 6 * (q3 - q1) or np.inf
-    return values[(values >= q1 - reach) & (values <= q3 + reach)]
+    return np.asarray(values[(values >= q1 - reach) & (values <= q3 + reach)])
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,8 @@ class Study:
         Modules or files that register what the study names; workers load them too.
     command : str, optional
         The command that makes this run, for the report; by default that of this process.
+    log : EventLog, optional
+        Where a study without `out` keeps its events, instead of in memory. What it holds of the same study is taken up.
 
     Raises
     ------
@@ -126,6 +128,7 @@ class Study:
         device: str = "cpu",
         plugins: Sequence[str] = (),
         command: str | None = None,
+        log: EventLog | None = None,
     ) -> None:
         for source in plugins:
             load_plugin(source)
@@ -157,8 +160,10 @@ class Study:
             command=command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             versions=versions(),
         )
-        self._set_up(config, None if out is None else RunDirectory(out), problem_of(config, space, task))
+        self._set_up(config, None if out is None else RunDirectory(out), problem_of(config, space, task), log)
         if self.directory is not None:
+            if log is not None:
+                raise InputError("a run directory has its own log; give either out or log")
             self.directory.create(config)
 
     @classmethod
@@ -176,12 +181,14 @@ class Study:
         study._set_up(config, directory, problem_of(config))
         return study
 
-    def _set_up(self, config: StudyConfig, directory: RunDirectory | None, problem: Problem) -> None:
+    def _set_up(
+        self, config: StudyConfig, directory: RunDirectory | None, problem: Problem, log: EventLog | None = None
+    ) -> None:
         self.config, self.directory, self.problem = config, directory, problem
         # Say at once what the strategy has to say against the space or the number of objectives.
         self._strategy()
         self.note: str | None = None
-        self._memory = MemoryLog()
+        self._log = log or MemoryLog()
         self._rows: list[Rows] = []
         self._read_to = 0
         self._engine: Engine | None = None
@@ -341,7 +348,7 @@ class Study:
     @contextmanager
     def _writing(self) -> Iterator[EventLog]:
         if self.directory is None:
-            yield self._memory
+            yield self._log
             return
         with self.directory.lock(), SqliteLog(self.directory.database) as log:
             yield log
@@ -360,7 +367,7 @@ class Study:
 
     def _reader(self) -> EventLog:
         if self.directory is None:
-            return self._memory
+            return self._log
         return SqliteLog(self.directory.database, read_only=True)
 
     def planned(self) -> int:
