@@ -122,6 +122,14 @@ def test_samples_are_uniform_over_the_valid_genotypes():
     assert chi_square_p(space.sample(20_000, rng()), dict.fromkeys(valid, 1 / len(valid))) > ALPHA
 
 
+def test_architectures_that_hardly_any_draw_meets_are_still_found():
+    space = Box((4, 4), divisor=3).restrict(weights={"c0": {"o0": 1e-9, "o3": 2e-9}, "c1": {"o1": 1e-9, "o2": 0.0}})
+    space = space.restrict(exclude={"c0": ["o2"]})
+    # Left are 00 and 03, 30 and 33; a draw meets one with chance 1e-9, and then with these shares.
+    expected = {(0, 0): 1 / 6, (0, 3): 1 / 6, (3, 0): 1 / 3, (3, 3): 1 / 3}
+    assert chi_square_p(space.sample(3000, rng()), expected) > ALPHA
+
+
 @pytest.mark.parametrize("exclude", [{}, {"c2": ["o1"]}])
 def test_weights_are_the_shares_of_the_samples(exclude):
     space = Box((3, 2, 4)).restrict(weights={"c0": {"o0": 5.0, "o2": 0.5}, "c2": {"o3": 3.0}}, exclude=exclude)
@@ -228,6 +236,15 @@ def test_limits_are_clear_lines():
         Nowhere((2, 2)).sample(1, rng())
     with pytest.raises(UnknownNameError, match="did you mean 'c1'"):
         Box((2, 2)).restrict(lock={"c11": "o0"})
+
+
+def test_a_missing_arch_string_is_named_by_its_row():
+    with pytest.raises(InputError, match="architecture string 1 is nan, not text"):
+        Box((2, 2)).parse(["o0-o1", float("nan")])
+    with pytest.raises(ArchStringError, match=r"position 3: expected an option of 'c1' \(o0, o1\) and then the end"):
+        Box((2, 2)).parse("o0-o2")
+    with pytest.raises(ArchStringError, match="no architecture of space 'box'"):
+        Box((2, 2), divisor=2).parse(["o0-o0", "o0-o1"])
 
 
 def test_wide_choices_use_a_wider_integer():
