@@ -183,6 +183,10 @@ def test_a_table_of_another_space_is_refused(small):
     import_table(small, "mine", NB201)
     with pytest.raises(OgiveError, match="of space 'nasbench201', not of 'suite-box'"):
         evaluate(["a@mine"], Box(), Box().enumerate()[:2], Context())
+    # The same strings, but networks of another width and depth.
+    small_nets = get_space("nasbench201:C=4,N=1")
+    with pytest.raises(OgiveError, match="choose it with --space nasbench201"):
+        evaluate(["a@mine"], small_nets, small_nets.parse([GOOD]), Context())
 
 
 # -------------------------------------------------------------------- bad input

@@ -291,8 +291,11 @@ class Table:
         self, names: tuple[str, ...], space: Space, genotypes: Genotypes, context: Context
     ) -> Mapping[str, Floats]:
         del context
-        if (space.name, space.choices) != (self.space.name, self.space.choices):
-            raise InputError(f"table '{self.name}' is of space '{self.space.spec}', not of '{space.spec}'")
+        if space.spec != self.space.spec:
+            raise InputError(
+                f"table '{self.name}' is of space '{self.space.spec}', not of '{space.spec}'; "
+                f"choose it with --space {self.space.spec}"
+            )
         return {name: self.lookup(name.partition("@")[0], genotypes) for name in names}
 
 
