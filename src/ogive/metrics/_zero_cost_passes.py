@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 import torch
@@ -17,7 +16,7 @@ from torch.nn.modules.conv import _ConvNd
 from ogive.metrics import _zero_cost_formulas as formulas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable
 
     from numpy.typing import NDArray
 
@@ -30,23 +29,14 @@ _ZEN_ALPHA = 0.01
 """Size of Zen-NAS's perturbation of the input."""
 
 
-@contextmanager
-def seeded(seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Seed PyTorch's global generators inside the block and put back their states after it."""
-    device = torch.device(device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        yield
-
-
-def is_weighted(m: nn.Module) -> bool:
+def is_weighted(m: nn.Module) -> TypeGuard[nn.Linear | _ConvNd]:
     """Tell whether a module is a convolution or a linear layer, whose weights the proxies are defined on."""
     return isinstance(m, (nn.Linear, _ConvNd))
 
 
-def weighted_layers(model: nn.Module) -> list[nn.Module]:
-    """Return the convolutions and linear layers of a network, used or not."""
-    return [m for m in model.modules() if is_weighted(m)]
+def _weights(model: nn.Module) -> list[Tensor]:
+    """Return the weights of the convolutions and linear layers of a network, used or not."""
+    return [m.weight for m in model.modules() if is_weighted(m)]
 
 
 def _trainable_copy(model: nn.Module) -> nn.Module:
@@ -85,7 +75,7 @@ class _Watch:
     codes: list[NDArray[np.uint8]] = field(default_factory=list)
     units: int = 0
 
-    def layer(self, module: nn.Module, _: tuple[Tensor, ...], out: Tensor) -> None:
+    def layer(self, module: nn.Linear | _ConvNd, _: tuple[Tensor, ...], out: Tensor) -> None:
         self.outputs.append((module.weight[0].numel(), out))
 
     def relu(self, _: nn.Module, __: tuple[Tensor, ...], out: Tensor) -> None:
@@ -101,7 +91,7 @@ def loss_pass(
     wanted = set(quantities)
     to_inputs, to_weights = wanted & {"jacov", "epe_nas"}, wanted & {"grad_norm", "snip", "plain", "fisher", "grasp"}
     net = _trainable_copy(model)
-    weights = [m.weight for m in weighted_layers(net)]
+    weights = _weights(net)
     watch = _Watch()
     if "fisher" in wanted:
         _hook(net, is_weighted, watch.layer)
@@ -158,7 +148,7 @@ def _grasp(weights: list[Tensor], gradients: list[Tensor]) -> float:
     """Return minus the inner product of the weights with the Hessian times the gradient."""
     product = torch.stack([(g.detach() * g).sum() for g in gradients]).sum()
     curvature = _gradients(product, weights)
-    return -_total((w.detach() * h).sum() for w, h in zip(weights, curvature, strict=True))
+    return _total(-(w.detach() * h).sum() for w, h in zip(weights, curvature, strict=True))
 
 
 def _total(parts: Iterable[Tensor]) -> float:
@@ -172,7 +162,7 @@ def _total(parts: Iterable[Tensor]) -> float:
 def zico_pass(model: nn.Module, inputs: Tensor, targets: Tensor, loss: Loss, batches: int) -> float:
     """One forward and backward on each of `batches` equal parts of the batch."""
     net = _fast_layout(_trainable_copy(model))
-    weights = [m.weight for m in weighted_layers(net)]
+    weights = _weights(net)
     parts = [
         [g.cpu().numpy() for g in _gradients(loss(net(x), y), weights)]
         for x, y in zip(inputs.chunk(batches), targets.chunk(batches), strict=True)
@@ -193,7 +183,7 @@ def synflow_pass(model: nn.Module, inputs: Tensor) -> float:
     with torch.no_grad():
         for p in net.parameters():
             p.abs_()
-    weights = [m.weight.requires_grad_(True) for m in weighted_layers(net)]
+    weights = [w.requires_grad_(True) for w in _weights(net)]
     ones = torch.ones_like(inputs[:1], dtype=torch.float64)
     gradients = _gradients(net(ones).sum(), weights)
     return _total((w.detach() * g).abs().sum() for w, g in zip(weights, gradients, strict=True))
@@ -202,7 +192,7 @@ def synflow_pass(model: nn.Module, inputs: Tensor) -> float:
 @torch.no_grad()
 def l2_norm(model: nn.Module) -> float:
     """No pass at all: the sum over layers of the Euclidean norm of the weights."""
-    return _total(m.weight.norm() for m in weighted_layers(model))
+    return _total(w.norm() for w in _weights(model))
 
 
 @torch.no_grad()
@@ -256,4 +246,4 @@ def _feature_map(net: nn.Module, x: Tensor) -> Tensor:
 
 def _fast_layout(net: nn.Module) -> nn.Module:
     """Lay two-dimensional weights out with channels last, which the convolutions of CPUs and of tensor cores prefer."""
-    return net.to(memory_format=torch.channels_last)
+    return net.to(memory_format=torch.channels_last)  # type: ignore[no-any-return, call-overload]

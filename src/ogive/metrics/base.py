@@ -301,8 +301,8 @@ def evaluate(
         keys["genotype"] = space.keys(genotypes)
         keys["graph"] = space.keys(space.canonical(genotypes))
     bounded = {c.metric for c in where}
-    # Within one cost class the constrained metrics come first: they may spare the others. An unconstrained metric spares
-    # nothing, so it waits for the dearest one of its provider and shares that one's work.
+    # Within one cost class the constrained metrics come first: they may spare the others. An unconstrained metric
+    # spares nothing, so it waits for the dearest one of its provider and shares that one's work.
     dearest: dict[Any, Cost] = {}
     for m in wanted.values():
         dearest[m.provider] = max(m.cost, dearest.get(m.provider, m.cost))

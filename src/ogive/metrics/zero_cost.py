@@ -120,9 +120,11 @@ def score_network(
     DivergedError
         If a score overflows or the network computes NaN.
     """
+    import torch
     from torch.nn.functional import cross_entropy
 
     from ogive.metrics import _zero_cost_passes as passes
+    from ogive.training.seeding import seeded
 
     for name in quantities:
         if name not in PROXIES:
@@ -131,7 +133,7 @@ def score_network(
     wanted = set(canonical.values())
     loss = loss or cross_entropy
     scores: dict[str, float] = {}
-    with passes.seeded(seed, inputs.device):
+    with torch.enable_grad(), seeded(seed, inputs.device):
         if wanted & passes.OF_LOSS_PASS:
             scores |= passes.loss_pass(model, inputs, targets, wanted, loss)
         if "zico" in wanted:
@@ -155,7 +157,7 @@ def _provider(names: tuple[str, ...], space: Space, genotype: Genotypes, context
     """Build the network with freshly drawn weights and score it on a batch of the task."""
     import torch
 
-    from ogive.metrics._zero_cost_passes import seeded
+    from ogive.training.seeding import seeded
 
     task = context.need_task(names[0])
     config = ZeroCostConfig.of(context.options.get("zero_cost", {}))
