@@ -251,6 +251,13 @@ def test_what_cannot_be_counted_is_one_clear_line(model, shape, reason):
     assert "\n" not in str(error.value)
 
 
+def test_a_module_that_cannot_be_copied_is_one_clear_line():
+    model = nn.Linear(2, 2)
+    model.handle = (i for i in range(3))
+    with pytest.raises(InputError, match="Linear cannot be counted, because it cannot be copied"):
+        count_module(model, (2,))
+
+
 # ---------------------------------------------------------------- metrics
 
 

@@ -191,6 +191,11 @@ def test_asking_for_more_changes_than_choices_changes_them_all():
     assert np.array_equal(space.mutate(np.array([[0, 0, 1]]), rng(), changes=9), [[1, 0, 0]])
 
 
+def test_moves_want_a_batch():
+    with pytest.raises(InputError, match=r"batch of shape \(n, 2\), not \(2,\)"):
+        Box((3, 3)).mutate(np.array([0, 1]), rng())
+
+
 def test_crossover_takes_each_choice_from_either_parent_with_equal_chance():
     space = Box((2, 2, 2))
     a, b = np.zeros((20_000, 3), dtype=int), np.ones((20_000, 3), dtype=int)

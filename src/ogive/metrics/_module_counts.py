@@ -111,7 +111,11 @@ def _weightless(model: nn.Module) -> nn.Module:
                 empty = torch.empty_like(tensor, device="meta", requires_grad=False)
                 is_parameter = isinstance(tensor, nn.Parameter)
                 memo[id(tensor)] = nn.Parameter(empty, requires_grad=False) if is_parameter else empty
-    return copy.deepcopy(model, memo).eval()
+    try:
+        return copy.deepcopy(model, memo).eval()
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{type(model).__name__} cannot be counted, because it cannot be copied: {reason}") from error
 
 
 _COMPARISONS: dict[Any, int] = {

@@ -155,6 +155,8 @@ class Moves:
 
     def _into_restriction(self, genotypes: Genotypes, rng: np.random.Generator) -> Genotypes:
         parents = np.array(genotypes, dtype=self.dtype)
+        if parents.ndim != 2:
+            raise InputError(f"moves take a batch of shape (n, {self.n_choices}), not {parents.shape}")
         if not self._tables.restricted:
             return parents
         outside = ~self.restriction.allowed[self._tables.columns, parents]
