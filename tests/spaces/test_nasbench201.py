@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import numpy as np
@@ -67,7 +68,7 @@ def test_graph_is_the_operations_on_nodes_form():
     graphs = SPACE.graph(np.array([[0, 1, 2, 3, 4, 0]]))
     assert graphs.vocabulary == ("input", *OPS, "output")
     assert graphs.ops[0].tolist() == [0, 1, 2, 3, 4, 5, 1, 6]
-    # specs/arch2vec: 0-1, 0-2, 0-4, 1-3, 1-5, 2-6, 3-6, 4-7, 5-7, 6-7.
+    # Yan et al., arch2vec, NeurIPS 2020: 0-1, 0-2, 0-4, 1-3, 1-5, 2-6, 3-6, 4-7, 5-7, 6-7.
     edges = [(0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 6), (3, 6), (4, 7), (5, 7), (6, 7)]
     assert np.argwhere(graphs.adjacency[0]).tolist() == [list(e) for e in edges]
 
@@ -78,6 +79,14 @@ def test_counts_of_all_725_published_cells(shared):
     counts = SPACE.count(SPACE.parse(list(table["arch"])), Shape((3, 32, 32), 10))
     written = np.array([float(f"{p / 1e6:.6g}") for p in counts["params"]])
     assert np.array_equal(written, table["params"])
+
+
+def test_counts_of_the_reference_networks_of_two_other_implementations(shared):
+    archs = json.loads((shared / "zero_cost_reference.json").read_text())["archs"].values()
+    counts = SPACE.count(SPACE.parse([a["arch_str"] for a in archs]), Shape((3, 32, 32), 10))
+    assert len(archs) == 21
+    assert counts["params"].tolist() == [a["params"] for a in archs]
+    assert counts["macs"].tolist() == [a["macs_conv_linear"] for a in archs]
 
 
 def test_the_published_flops_column_is_macs_plus_elementwise_work(shared):
