@@ -111,7 +111,8 @@ def test_directions_and_units(small):
     assert resolve("a@mine").unit == "ms"
     assert resolve("a@mine").cost == Cost.TABLE
     assert table_info("mine").columns == tuple(table.columns.values())
-    assert Column.guess("cifar10_val_accuracy") == Column("cifar10_val_accuracy", "%", "max")
+    assert Column.guess("val_accuracy", np.array([np.nan, 91.0])) == Column("val_accuracy", "%", "max")
+    assert Column.guess("val_accuracy", np.array([np.nan, 0.91])) == Column("val_accuracy", "1", "max")
 
 
 class Wide(Space):

@@ -58,9 +58,12 @@ class Column:
     direction: Literal["max", "min"] = "max"
 
     @classmethod
-    def guess(cls, name: str) -> Column:
-        """Tell unit and direction from the column names in common use; anything else is "1", higher is better."""
-        unit = "%" if any(fnmatchcase(name, p) for p in _PERCENT) else "1"
+    def guess(cls, name: str, values: Floats) -> Column:
+        """Tell unit and direction from the column names in common use; anything else is "1", higher is better.
+
+        An accuracy that never exceeds 1 is a fraction, not a percentage.
+        """
+        unit = "%" if any(fnmatchcase(name, p) for p in _PERCENT) and np.nanmax(values) > 1 else "1"
         return cls(name, unit, "min" if any(fnmatchcase(name, p) for p in _LOWER) else "max")
 
 
@@ -157,7 +160,8 @@ class Table:
         for column in (*minimize, *(units or {})):
             if column not in content.names:
                 raise UnknownNameError(f"'{path}' has no column '{column}'; {nearest(column, content.names)}")
-        columns = [replace(c, unit=(units or {}).get(c.name, c.unit)) for c in map(Column.guess, content.names)]
+        guessed = map(Column.guess, content.names, content.values)
+        columns = [replace(c, unit=(units or {}).get(c.name, c.unit)) for c in guessed]
         title = Path(path).name.split(".")[0] if name is None else name
         return cls(title, where, content.genotypes, columns, content.values).lower_is_better(minimize)
 
