@@ -216,14 +216,14 @@ class Constraint:
         """
         found = _CONSTRAINT.match(text)
         if found is None:
-            raise InputError(f"constraint '{text}' cannot be read; write for example relus<=50000")
+            raise InputError(f"constraint {text!r} cannot be read; write for example relus<=50000")
         spec, op, number = found.groups()
         try:
             bound = float(number.replace("_", ""))
         except ValueError:
             bound = math.nan
         if not math.isfinite(bound):
-            raise InputError(f"constraint '{text}': '{number}' is not a finite number")
+            raise InputError(f"constraint {text!r}: {number!r} is not a finite number")
         return cls(resolve(spec).name, op, bound)  # type: ignore[arg-type]
 
     def violation(self, values: Floats) -> Floats:
@@ -232,7 +232,9 @@ class Constraint:
         sign = {"<=": v - self.bound, "<": v - self.bound, ">=": self.bound - v, ">": self.bound - v}
         excess = np.abs(v - self.bound) if self.op == "==" else sign[self.op]
         scale = abs(self.bound) or 1.0
-        out = np.maximum(excess, 0.0) / scale
+        # Beyond a minute bound the relative excess may exceed float64; it is then infinite.
+        with np.errstate(over="ignore"):
+            out = np.maximum(excess, 0.0) / scale
         if self.op in "<>":
             out = np.where(excess == 0, np.finfo(np.float64).tiny, out)
         return np.where(np.isnan(v), np.inf, out)
