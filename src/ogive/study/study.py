@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -337,8 +338,21 @@ class Study:
                         advance(len(answers))
             finally:
                 pool.close()
+        self._export_onnx()
         self.write_report()
         return self.verdict
+
+    def _export_onnx(self) -> None:
+        """Write ``best/model.onnx`` from the trained weights, where the onnx extra is installed."""
+        best = self.best
+        if self.directory is None or best is None or best.task is None or find_spec("onnxscript") is None:
+            return
+        folder = self.directory.path / "best"
+        if (folder / "weights.safetensors").exists() and not (folder / "model.onnx").exists():
+            from ogive.training.export import export_onnx, load_weights
+
+            model = load_weights(best.build(), folder / "weights.safetensors")
+            export_onnx(model, best.task.input_shape, folder / "model.onnx")
 
     @property
     def verdict(self) -> Verdict | None:
