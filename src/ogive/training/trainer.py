@@ -6,6 +6,7 @@ CPU; GPUs add in varying order unless PyTorch is told to be deterministic).
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 from collections.abc import Callable
@@ -258,9 +259,9 @@ class _Run:
         """Return accuracy and loss on the validation split."""
         with self._autocast():
             found = _score(self.forward, self.model, self.val_set, self._prepare)
-        if found["loss"] != found["loss"]:
+        if not math.isfinite(found["loss"]):
             raise DivergedError(
-                f"training diverged by epoch {len(self.history) + 1}: the validation loss is not a number"
+                f"training diverged by epoch {len(self.history) + 1}: the validation loss is {found['loss']}"
             )
         return found
 
