@@ -208,6 +208,13 @@ def test_zico_is_the_loop_over_weights_and_mini_batches(batches: int) -> None:
     assert found == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.parametrize("batches", [1, 4])
+def test_zico_needs_two_mini_batches_of_two_examples(batches: int) -> None:
+    x, y = small_batch()
+    with pytest.raises(InputError, match=f"6 examples into {batches} batches"):
+        score_network(small_network(), x, y, ["zico"], zico_batches=batches)
+
+
 def test_zico_leaves_out_layers_and_weights_that_do_not_vary() -> None:
     vary, still, dead = np.array([1.0, 2.0]), np.array([3.0, 3.0]), np.zeros(2)
     pair = [[vary, vary * [3, 1]], [still, still], [dead, dead]]

@@ -160,12 +160,12 @@ def _total(parts: Iterable[Tensor]) -> float:
 
 
 def zico_pass(model: nn.Module, inputs: Tensor, targets: Tensor, loss: Loss, batches: int) -> float:
-    """One forward and backward on each of `batches` equal parts of the batch."""
+    """One forward and backward on each of `batches` parts of the batch."""
     net = _fast_layout(_trainable_copy(model))
     weights = _weights(net)
     parts = [
         [g.cpu().numpy() for g in _gradients(loss(net(x), y), weights)]
-        for x, y in zip(inputs.chunk(batches), targets.chunk(batches), strict=True)
+        for x, y in zip(inputs.tensor_split(batches), targets.tensor_split(batches), strict=True)
     ]
     return formulas.zico(list(zip(*parts, strict=True)))
 

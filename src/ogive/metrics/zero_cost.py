@@ -117,6 +117,8 @@ def score_network(
     ------
     UnknownNameError
         If a quantity is no zero-cost proxy.
+    InputError
+        If zico has fewer than two mini-batches or fewer than two examples in one.
     DivergedError
         If a score overflows or the network computes NaN.
     """
@@ -131,6 +133,8 @@ def score_network(
             raise UnknownNameError.of("zero-cost proxy", name, PROXIES)
     canonical = {name: PROXIES[name].alias or name for name in quantities}
     wanted = set(canonical.values())
+    if "zico" in wanted and not 2 <= zico_batches <= len(inputs) // 2:
+        raise InputError(f"zico cannot split {len(inputs)} examples into {zico_batches} batches of at least two")
     loss = loss or cross_entropy
     scores: dict[str, float] = {}
     with torch.enable_grad(), seeded(seed, inputs.device):
