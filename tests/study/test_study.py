@@ -41,7 +41,7 @@ def draws(study):
 @pytest.mark.parametrize("strategy", ["random", "nsga2:population=8"])
 def test_workers_do_not_change_the_candidates(strategy):
     def ask(workers):
-        return make(("slow@test",), where=["relus<=400000"], strategy=strategy, workers=workers, plugins=[PLUGIN])
+        return make(("slow@test",), where=["relus<=20000"], strategy=strategy, workers=workers, plugins=[PLUGIN])
 
     alone, together = ask(0).run(60), ask(3).run(60)
     assert draws(alone) == draws(together)
@@ -58,7 +58,7 @@ def test_workers_do_not_change_the_candidates(strategy):
     reopen=st.booleans(),
 )
 def test_any_division_into_rounds_gives_the_same_trials(tmp_path_factory, parts, maximize, batch, window, reopen):
-    options = {"where": ["relus<=400000"], "batch": batch, "window": window, "workers": 0, "seed": 3}
+    options = {"where": ["relus<=20000"], "batch": batch, "window": window, "workers": 0, "seed": 3}
     whole = make((maximize,), strategy="nsga2:population=10", **options).run(sum(parts))
     out = tmp_path_factory.mktemp("run") / "r"
     study = make((maximize,), strategy="nsga2:population=10", out=out, **options)
@@ -97,7 +97,7 @@ def test_an_edited_configuration_is_noticed(tmp_path):
 
 @pytest.mark.parametrize(("maximize", "workers"), [("rugged", 0), ("slow@test", 0), ("slow@test", 2)])
 def test_exactly_as_many_trials_as_asked_for(maximize, workers):
-    study = make((maximize,), workers=workers, plugins=[PLUGIN], where=["relus<=300000"])
+    study = make((maximize,), workers=workers, plugins=[PLUGIN], where=["relus<=20000"])
     assert [len(study.run(n).trials) for n in (1, 7, 50)] == [1, 8, 58]
 
 
@@ -122,13 +122,13 @@ def test_a_candidate_that_breaks_a_cheap_constraint_is_never_measured():
 
     object.__setattr__(METRICS.get("slow@test"), "provider", spy)
     try:
-        study = make(("slow@test",), where=["relus<=200000", "skips<=2"], workers=0).run(30)
+        study = make(("slow@test",), where=["relus<=20000", "skips<=2"], workers=0).run(30)
     finally:
         object.__setattr__(METRICS.get("slow@test"), "provider", original)
     rows = study.results().rows
     space, task = ogive.space("nasbench201"), ogive.task("digits")
     relus = space.count(rows.genotypes, task)["relus"]
-    allowed = (relus <= 200000) & ((rows.genotypes == 1).sum(axis=1) <= 2)
+    allowed = (relus <= 20000) & ((rows.genotypes == 1).sum(axis=1) <= 2)
     assert ((rows.status == Status.REFUSED) == ~allowed).all()
     assert (~allowed).sum() > 0
     assert sorted(measured) == sorted(rows.genotypes[rows.status == Status.DONE].tolist())
@@ -238,7 +238,7 @@ def test_strategies_are_told_minus_infinity_for_failures_and_violations_for_refu
             super().tell(genotypes, values, violation)
 
     STRATEGIES.add("spy", Spy)
-    study = make(("moody@test",), strategy="spy", workers=0, where=["relus<=350000"]).run(50)
+    study = make(("moody@test",), strategy="spy", workers=0, where=["relus<=20000"]).run(50)
     del STRATEGIES._items["spy"]
     rows = study.results().rows
     genotypes = np.concatenate([g for g, _, _ in told])
@@ -246,8 +246,8 @@ def test_strategies_are_told_minus_infinity_for_failures_and_violations_for_refu
     violation = np.concatenate([v for _, _, v in told])
     assert not np.isnan(values).any()
     relus = ogive.space("nasbench201").count(genotypes, ogive.task("digits"))["relus"]
-    assert np.allclose(violation, np.maximum(relus - 350000, 0) / 350000)
-    bad = np.isin(genotypes[:, 0], (1, 2, 3)) | (relus > 350000)
+    assert np.allclose(violation, np.maximum(relus - 20000, 0) / 20000)
+    bad = np.isin(genotypes[:, 0], (1, 2, 3)) | (relus > 20000)
     assert np.array_equal(np.isneginf(values[:, 0]), bad)
     # Minimised metrics come with their sign turned.
     params = ogive.space("nasbench201").count(genotypes, ogive.task("digits"))["params"]
@@ -259,7 +259,7 @@ def test_strategies_are_told_minus_infinity_for_failures_and_violations_for_refu
 
 
 def test_front_and_best_by_brute_force():
-    study = make(where=["relus<=400000"]).run(300)
+    study = make(where=["relus<=20000"]).run(300)
     trials = study.trials
     expected = [
         a
