@@ -99,7 +99,13 @@ def test_zen_ranks_like_the_reference(reference: dict[str, Any], ours: dict[str,
 # -------------------------------------------------------------------- published scores of 725 cells
 
 CELLS, BATCH = 200, 32
-BARS = {"synflow": 0.99, "grad_norm": 0.95, "snip": 0.95, "fisher": 0.95, "l2_norm": 0.95, "nwot": 0.9}
+
+# Least Spearman coefficient with the published score. One batch and one initialisation make a noisy score of grasp and
+# epe_nas (another seed of ours agrees with the first hardly better), and random weights break l2_norm's many ties.
+BARS = {
+    "synflow": 0.99, "grad_norm": 0.95, "snip": 0.95, "fisher": 0.95, "nwot": 0.95, "l2_norm": 0.93, "jacov": 0.85,
+    "epe_nas": 0.75, "grasp": 0.5,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +114,7 @@ def ranked(shared: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     table = pd.read_csv(shared / "nasbench201_zero_cost_cifar10.csv.gz").sample(CELLS, random_state=0)
     task = get_task(f"cifar10:path={shared / 'cifar10_lossless_first4000.npz'}")
     context = Context(task, options={"zero_cost": {"batch_size": BATCH}})
-    names = [*BARS, "grasp", "epe_nas", "jacov"]
-    scores = evaluate(names, SPACE, SPACE.parse(table["arch"].tolist()), context)
+    scores = evaluate(list(BARS), SPACE, SPACE.parse(table["arch"].tolist()), context)
     assert not scores.failures
     return table.reset_index(drop=True), pd.DataFrame(scores.values)
 
@@ -125,3 +130,29 @@ def spearman(a: pd.Series, b: pd.Series) -> float:
 def test_scores_rank_cells_like_the_published_ones(ranked: tuple[pd.DataFrame, pd.DataFrame], quantity: str) -> None:
     table, ours = ranked
     assert spearman(ours[quantity], table[quantity]) >= BARS[quantity]
+
+
+@pytest.mark.slow
+def test_l2_norms_are_the_published_ones_up_to_the_draw_of_weights(ranked: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    table, ours = ranked
+    assert (ours["l2_norm"] / table["l2_norm"] - 1).abs().max() < 0.02
+    assert spearman(ours["l2_norm"].round(-1), table["l2_norm"].round(-1)) > 0.98
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quantity", [q for q in BARS if q != "epe_nas"])
+def test_scores_agree_with_accuracy_as_the_published_ones_do(
+    ranked: tuple[pd.DataFrame, pd.DataFrame], quantity: str
+) -> None:
+    table, ours = ranked
+    accuracy = table["val_accuracy"]
+    assert spearman(ours[quantity], accuracy) == pytest.approx(spearman(table[quantity], accuracy), abs=0.03)
+
+
+@pytest.mark.slow
+def test_epe_nas_on_one_batch_for_all_cells_agrees_with_accuracy_no_worse(
+    ranked: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    table, ours = ranked
+    accuracy = table["val_accuracy"]
+    assert spearman(ours["epe_nas"], accuracy) > spearman(table["epe_nas"], accuracy)
