@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import torch
@@ -69,7 +70,9 @@ def test_interrupted_the_same_command_goes_on_to_the_same_weights(tmp_path):
     command = [*BASE[:-1], "40", "--quiet", "--out"]
     program = [sys.executable, "-c", "from ogive.cli.main import main; main()"]
     a, b = str(tmp_path / "a"), str(tmp_path / "b")
-    broken = subprocess.Popen([*program, *command[:-2], "--out", a], stderr=subprocess.PIPE, text=True)
+    # A suite started in the background ignores SIGINT, and so would its children.
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    broken = subprocess.Popen([*program, *command[:-2], "--out", a], stderr=subprocess.PIPE, text=True, preexec_fn=heed)
     for _ in range(2400):
         if (tmp_path / "a" / "checkpoint.safetensors").exists():
             break
