@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _OURS = {".lock", ".writer"}
 _PATIENCE = 1.0
-"""Seconds to wait for the lock: a process killed while it starts a worker leaves it held until that worker has begun."""
+"""Seconds to wait for the lock: one killed while it starts a worker leaves it held until the worker has begun."""
 
 
 class RunDirectory:
