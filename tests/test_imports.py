@@ -52,7 +52,7 @@ def test_unknown_attribute():
     import ogive
 
     with pytest.raises(AttributeError, match="no attribute 'spaec'"):
-        ogive.spaec
+        ogive.spaec  # noqa: B018
     assert "space" in dir(ogive)
 
 

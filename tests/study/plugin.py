@@ -22,7 +22,7 @@ def rugged(space, genotypes, context):
     return np.array([_quality(g) for g in genotypes])
 
 
-@metric("skips", direction="min")
+@metric("skips@test", direction="min")
 def skips(space, genotypes, context):
     return (genotypes == 1).sum(axis=1).astype(float)
 

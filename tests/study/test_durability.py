@@ -194,7 +194,9 @@ def test_ctrl_c_leaves_a_run_that_resumes(tmp_path):
 
 def test_a_second_process_is_refused(tmp_path):
     path = tmp_path / "run"
-    process = subprocess.Popen(command("search", "--out", path, *QUESTION, "--trials", 5000), stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command("search", "--out", path, *QUESTION, "--trials", 1_000_000), stderr=subprocess.PIPE
+    )
     try:
         wait_for_trials(path, 1)
         second = subprocess.run(command("resume", path), capture_output=True, text=True, check=False)

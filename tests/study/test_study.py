@@ -122,7 +122,7 @@ def test_a_candidate_that_breaks_a_cheap_constraint_is_never_measured():
 
     object.__setattr__(METRICS.get("slow@test"), "provider", spy)
     try:
-        study = make(("slow@test",), where=["relus<=20000", "skips<=2"], workers=0).run(30)
+        study = make(("slow@test",), where=["relus<=20000", "skips@test<=2"], workers=0).run(30)
     finally:
         object.__setattr__(METRICS.get("slow@test"), "provider", original)
     rows = study.results().rows
@@ -141,6 +141,21 @@ def test_a_constraint_on_a_dear_metric_costs_a_trial_and_keeps_it_off_the_front(
     assert (study.trials["violation"] > 0).sum() > 5
     assert (study.front["slow@test"] <= 50).all()
     assert study.best.metrics["slow@test"] <= 50
+
+
+def test_a_search_that_measures_in_vain_stops_sooner():
+    study = make(("graph@test",), where=["slow@test<=-1"], max_draws=400, workers=0, window=1)
+    with pytest.raises(InfeasibleError, match=r"slow@test<=-1 \(best value seen"):
+        study.run(10)
+    assert len(study.results().rows) == 20
+
+
+def test_an_infinite_violation_is_logged_and_read_back(tmp_path):
+    study = make(("graph@test",), where=["infinite@test<=0"], workers=0, out=tmp_path / "run", plugins=[PLUGIN]).run(30)
+    rows, again = study.results().rows, Study.open(tmp_path / "run").results().rows
+    assert np.isinf(rows.violation).any()
+    np.testing.assert_array_equal(rows.violation, again.violation)
+    assert not np.isinf(rows.values).any()
 
 
 @pytest.mark.parametrize("maximize", ["rugged", "slow@test"])

@@ -150,11 +150,11 @@ _PRODUCTS = {
 """Matrix products and the positions of their two operands."""
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every primitive operation; follows how deep each storage is, so that views and in-place writes are too."""
 
     def __init__(self, x: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.macs = 0
         self.relus = 0
         self._depth: dict[int, int] = {}
