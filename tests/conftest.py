@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Tests run several at a time; each keeps to one core. Here, because PyTorch reads it once, when first imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 REQUIRE_ALL = os.environ.get("OGIVE_TEST_REQUIRE_ALL") == "1"
 """Set by CI: what a machine may lack must be there, and a skip for its absence is a failure."""
 
@@ -31,9 +34,3 @@ def shared() -> Path:
 def _own_data_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's own data folder."""
     monkeypatch.setenv("OGIVE_DATA", str(tmp_path_factory.mktemp("data", numbered=True)))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    """Tests run several at a time; each keeps to one core."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")

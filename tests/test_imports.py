@@ -52,5 +52,14 @@ def test_unknown_attribute():
     import ogive
 
     with pytest.raises(AttributeError, match="no attribute 'spaec'"):
-        ogive.spaec
+        ogive.spaec  # noqa: B018
     assert "space" in dir(ogive)
+
+
+def test_every_promised_name_is_there():
+    import ogive
+
+    for name in ogive.__all__:
+        assert getattr(ogive, name) is not None
+    assert ogive.space("nasbench201").name == "nasbench201"
+    assert ogive.task("cifar100").n_outputs == 100

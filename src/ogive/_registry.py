@@ -6,6 +6,7 @@ import fnmatch
 import importlib
 import importlib.util
 import sys
+import zlib
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -62,6 +63,11 @@ class Registry(Generic[T]):
         """Return all registered names that match a shell-style `pattern`, sorted."""
         return sorted(n for n in {*self._builtin, *self._items} if fnmatch.fnmatchcase(n, pattern))
 
+    @property
+    def builtin(self) -> list[str]:
+        """Names of the built-in items, sorted; what plug-ins added is not among them."""
+        return sorted(self._builtin)
+
     def __contains__(self, name: object) -> bool:
         return name in self._items or name in self._builtin
 
@@ -98,7 +104,8 @@ def load_plugin(source: str) -> None:
                 f"plug-in '{source}' cannot be imported ({error}); give an installed module or the path of a .py file"
             ) from error
         return
-    name = f"ogive_plugin_{path.stem}"
+    # Two files of one name in different folders are two plug-ins.
+    name = f"ogive_plugin_{path.stem}_{zlib.crc32(str(path.resolve()).encode()):08x}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise InputError(f"plug-in file '{source}' does not exist")

@@ -84,7 +84,7 @@ class WrongSize(OutsideItsRule):
 
 class ForgetsWeights(Small):
     def sample(self, n, rng):
-        return self.free().sample(n, rng)
+        return Small().sample(n, rng)
 
 
 class RestlessCanonical(Small):

@@ -47,10 +47,8 @@ class TestPlugin(StrategySuite):
         return get_strategy("annealing", space, **options)
 
 
-def test_every_registered_strategy_is_tested_here():
-    load_plugin(str(PLUGIN))
-    assert {*BUILT_IN, "annealing"} <= set(STRATEGIES)
-    assert set(STRATEGIES) - {"annealing"} - {n for n in STRATEGIES if n.startswith("suite-")} == set(BUILT_IN)
+def test_every_built_in_strategy_is_tested_here():
+    assert sorted(STRATEGIES._builtin) == BUILT_IN
 
 
 def test_plugin_is_short():

@@ -61,9 +61,10 @@ def bench_strategies(
             }
         )
         return
-    column = held.column(told)
+    unit = held.column(told).unit
+    best = f"{held.optimum(told):g}" + (f" {unit}" if unit != "1" else "")
     note(
-        f"table {held.name}, '{objective}' chooses, '{told}' reports (best {held.optimum(told):g} {column.unit}); "
+        f"table {held.name}, '{objective}' chooses, '{told}' reports (best {best}); "
         f"{seeds} runs each, 95 % bootstrap intervals of the mean",
         quiet,
     )

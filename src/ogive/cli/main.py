@@ -5,12 +5,15 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
 
 from ogive._errors import OgiveError
-from ogive.cli import export, measure, train
+from ogive.cli import bench_strategies, export, measure, resume, search, tables, train
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 app = typer.Typer(
     name="ogive",
@@ -20,9 +23,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command("bench-strategies")(bench_strategies.bench_strategies)
 app.command("export")(export.export)
 app.command("measure")(measure.measure)
+app.command("resume")(resume.resume)
+app.command("search")(search.search)
 app.command("train")(train.train)
+app.add_typer(tables.app, name="tables")
 
 
 @app.callback(invoke_without_command=True)
@@ -36,10 +43,13 @@ def _root(version: bool = typer.Option(False, "--version", help="Print the versi
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 2 wrong input (one line), 1 our fault, 130 interrupted."""
-    usage_error = importlib.import_module(typer.BadParameter.__module__).UsageError
+    errors = importlib.import_module(typer.BadParameter.__module__)
     try:
         code = app(args=None if args is None else list(args), standalone_mode=False)
-    except usage_error as error:
+    except errors.NoArgsIsHelpError as error:
+        sys.stderr.write(error.format_message() + "\n")
+        return 2
+    except errors.UsageError as error:
         return _complain(error.format_message().replace("\n", " "))
     except OgiveError as error:
         return _complain(str(error))

@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
     from ogive.study import Study
 
-_SPACE, _TASK = "nasbench201:C=8,N=1", "digits"
-_MAXIMIZE, _MINIMIZE, _WHERE = ("accuracy@train",), ("macs",), ("relus<=2500",)
-_TRIALS = 40
-_CONFIRM = 3
+# The question without options. The skeleton is narrow and deep enough for five epochs to tell cells apart (random ones
+# within the budget test at 90 %, good ones at 97 %); the budget admits cells with at most two convolutions.
+_SPACE, _TASK, _EPOCHS = "nasbench201:C=4,N=3", "digits", 5
+_MAXIMIZE, _MINIMIZE, _WHERE = ("accuracy@train",), ("macs",), ("relus<=3500", "depth>=1")
+_STRATEGY = "nsga2:population=20"
+_TRIALS = 100
+_CONFIRM = 5
 _SHOWN = 8
 
 
@@ -38,10 +41,12 @@ def search(
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option("--where", help="Constraints such as 'relus<=50000' [default: relus<=2500 without objectives]."),
+        typer.Option(
+            "--where", help="Constraints such as 'relus<=50000' [default: relus<=3500, depth>=1 without objectives]."
+        ),
     ] = None,
     strategy: Annotated[
-        str | None, typer.Option("--strategy", help="Strategy [default: evolution, or nsga2 for several objectives].")
+        str | None, typer.Option("--strategy", help="Strategy [default: evolution; nsga2 for several objectives].")
     ] = None,
     trials: Annotated[int, typer.Option("--trials", "-n", help="Architectures to measure.")] = _TRIALS,
     workers: Annotated[
@@ -50,7 +55,10 @@ def search(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Directory of the run [default: runs/ and the time].")
     ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", "-e", help="Epochs of each training.")] = None,
+    epochs: Annotated[
+        int | None,
+        typer.Option("--epochs", "-e", help="Epochs of each training [default: 5 without objectives, else 12]."),
+    ] = None,
     recipe: Annotated[
         str, typer.Option("--set", help="Other options of the training recipe, as name=value,name=value.")
     ] = "",
@@ -60,7 +68,10 @@ def search(
     timeout: Annotated[float | None, typer.Option("--timeout", help="Seconds a trial may take.")] = None,
     confirm: Annotated[
         int | None,
-        typer.Option("--confirm", help="Trainings of the chosen one for its test accuracy [default: 3, 0 for none]."),
+        typer.Option(
+            "--confirm",
+            help="Trainings of the chosen one for its test accuracy [default: 5 for trained objectives, else 0].",
+        ),
     ] = None,
     device: Annotated[str, typer.Option("--device", help="PyTorch device, such as cpu or cuda.")] = "cpu",
     seed: Seed = 0,
@@ -72,6 +83,8 @@ def search(
     plugins = load_plugins(plugin)
     from ogive.study import Study
 
+    if not (maximize or minimize):
+        epochs, strategy = epochs or _EPOCHS, strategy or _STRATEGY
     up, down, bounds = _question(split_list(maximize), split_list(minimize), split_list(where))
     folder = out or _fresh_folder()
     study = Study(
@@ -187,25 +200,37 @@ def _document(study: Study, seconds: float) -> dict[str, Any]:
 
 def _print(document: dict[str, Any], study: Study) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(soft_wrap=True, highlight=False)
     ends = ", ".join(f"{n:,} {end}" for end, n in document["candidates"].items())
     console.print(f"{document['trials']:,} trials in {document['seconds']:.1f} s ({ends})", markup=False)
     if "note" in document:
         console.print(document["note"], markup=False)
-    front = document["front"]
-    table = Table(box=None, pad_edge=False, title=f"Pareto front, {len(front)} architectures", title_justify="left")
-    table.add_column("architecture", overflow="fold")
+    _print_front(document["front"], study, console)
+    _print_choice(document, console)
+
+
+def _print_front(front: list[dict[str, Any]], study: Study, console: Any) -> None:
+    """Print a numbered row for each distinct point of the front: arch strings are wider than a terminal's columns."""
+    from rich.table import Table
+
+    points: dict[tuple[float, ...], list[str]] = {}
+    for row in front:
+        points.setdefault(tuple(row["metrics"].values()), []).append(row["arch"])
+    shown = list(points.items())[:_SHOWN]
+    title = f"Pareto front, {len(front)} architectures, {len(points)} distinct"
+    table = Table("", box=None, pad_edge=False, title=title, title_justify="left")
     for name in study.problem.metrics:
         unit = study.problem.info[name].unit
         table.add_column(name if unit == "1" else f"{name} ({unit})", justify="right")
-    for row in front[:_SHOWN]:
-        table.add_row(row["arch"], *(number(v) for v in row["metrics"].values()))
+    for i, (values, _) in enumerate(shown, start=1):
+        table.add_row(str(i), *(number(v) for v in values))
     console.print(table)
-    if len(front) > _SHOWN:
-        console.print(f"... and {len(front) - _SHOWN} more in front.csv", markup=False)
-    _print_choice(document, console)
+    for i, (_, archs) in enumerate(shown, start=1):
+        others = f" and {len(archs) - 1} more" if len(archs) > 1 else ""
+        console.print(f"{i}  {archs[0]}{others}", markup=False)
+    if len(points) > _SHOWN:
+        console.print(f"... and {len(points) - _SHOWN} more points in front.csv", markup=False)
 
 
 def _print_choice(document: dict[str, Any], console: Any) -> None:

@@ -111,7 +111,11 @@ def _weightless(model: nn.Module) -> nn.Module:
                 empty = torch.empty_like(tensor, device="meta", requires_grad=False)
                 is_parameter = isinstance(tensor, nn.Parameter)
                 memo[id(tensor)] = nn.Parameter(empty, requires_grad=False) if is_parameter else empty
-    return copy.deepcopy(model, memo).eval()
+    try:
+        return copy.deepcopy(model, memo).eval()
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{type(model).__name__} cannot be counted, because it cannot be copied: {reason}") from error
 
 
 _COMPARISONS: dict[Any, int] = {
@@ -146,11 +150,11 @@ _PRODUCTS = {
 """Matrix products and the positions of their two operands."""
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Sees every primitive operation; follows how deep each storage is, so that views and in-place writes are too."""
 
     def __init__(self, x: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.macs = 0
         self.relus = 0
         self._depth: dict[int, int] = {}

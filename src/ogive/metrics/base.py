@@ -216,14 +216,14 @@ class Constraint:
         """
         found = _CONSTRAINT.match(text)
         if found is None:
-            raise InputError(f"constraint '{text}' cannot be read; write for example relus<=50000")
+            raise InputError(f"constraint {text!r} cannot be read; write for example relus<=50000")
         spec, op, number = found.groups()
         try:
             bound = float(number.replace("_", ""))
         except ValueError:
             bound = math.nan
         if not math.isfinite(bound):
-            raise InputError(f"constraint '{text}': '{number}' is not a finite number")
+            raise InputError(f"constraint {text!r}: {number!r} is not a finite number")
         return cls(resolve(spec).name, op, bound)  # type: ignore[arg-type]
 
     def violation(self, values: Floats) -> Floats:
@@ -232,7 +232,9 @@ class Constraint:
         sign = {"<=": v - self.bound, "<": v - self.bound, ">=": self.bound - v, ">": self.bound - v}
         excess = np.abs(v - self.bound) if self.op == "==" else sign[self.op]
         scale = abs(self.bound) or 1.0
-        out = np.maximum(excess, 0.0) / scale
+        # Beyond a minute bound the relative excess may exceed float64; it is then infinite.
+        with np.errstate(over="ignore"):
+            out = np.maximum(excess, 0.0) / scale
         if self.op in "<>":
             out = np.where(excess == 0, np.finfo(np.float64).tiny, out)
         return np.where(np.isnan(v), np.inf, out)
@@ -301,8 +303,12 @@ def evaluate(
         keys["genotype"] = space.keys(genotypes)
         keys["graph"] = space.keys(space.canonical(genotypes))
     bounded = {c.metric for c in where}
-    # Within one cost class the constrained metrics come first: they may spare the others.
-    order = {s: (m.cost, s not in bounded) for s, m in wanted.items()}
+    # Within one cost class the constrained metrics come first: they may spare the others. An unconstrained metric
+    # spares nothing, so it waits for the dearest one of its provider and shares that one's work.
+    dearest: dict[Any, Cost] = {}
+    for m in wanted.values():
+        dearest[m.provider] = max(m.cost, dearest.get(m.provider, m.cost))
+    order = {s: (m.cost, False) if s in bounded else (dearest[m.provider], True) for s, m in wanted.items()}
     levels = sorted(set(order.values()))
     for level in levels:
         now = {s: m for s, m in wanted.items() if order[s] == level}
@@ -313,8 +319,9 @@ def evaluate(
             _measure(group, space, genotypes, context, alive, scores, cache, keys)
         for c in where:
             if c.metric in now:
-                v = c.violation(scores.values[c.metric][alive])
-                scores.violation[alive] += np.where(np.isinf(v), 0.0, v)
+                v = scores.values[c.metric][alive]
+                # A value that could not be measured is a failure, not a violation.
+                scores.violation[alive] += np.where(np.isnan(v), 0.0, c.violation(v))
         if level != levels[-1]:
             scores.rejected |= scores.violation > 0
     return scores
@@ -345,7 +352,7 @@ def _measure(
 ) -> None:
     """Fill the columns of metrics that share a provider, for the rows still alive, through the cache."""
     names = tuple(m.name for m in group)
-    cached = cache if cache is not None and group[0].cost > Cost.TABLE else None
+    cached = cache if cache is not None and max(m.cost for m in group) > Cost.TABLE else None
     todo: dict[bytes, list[int]] = {}
     for row in alive.tolist() if cached is not None else ():
         key = keys[group[0].identity][row]

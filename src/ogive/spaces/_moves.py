@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MAX_DRAWS = 1000
 _MAX_ENUMERATE = 10_000_000
+_MAX_LISTED = 100_000
 _NO_ROWS = np.empty(0, dtype=np.intp)
 
 
@@ -52,14 +53,26 @@ class Moves:
         Raises
         ------
         InfeasibleError
-            If no valid genotype turns up within a bounded number of draws.
+            If no valid genotype turns up within a bounded number of draws, nor in a list of all candidates where
+            there are few.
         """
         out = self._draw(n, rng)
-        if self._redraw(out, lambda rows: self._draw(rows.size, rng)).size:
+        rare = self._redraw(out, lambda rows: self._draw(rows.size, rng))
+        if rare.size:
+            out[rare] = self._draw_listed(rare.size, rng)
+        return out
+
+    def _draw_listed(self, n: int, rng: np.random.Generator) -> Genotypes:
+        """Draw from the list of all valid genotypes, for rules that hardly any draw meets."""
+        few = math.prod(self._tables.count.tolist()) <= _MAX_LISTED
+        rows = self.enumerate() if few else np.empty((0, self.n_choices), dtype=self.dtype)
+        if not len(rows):
             raise InfeasibleError(
                 f"no valid architecture of space '{self.name}' found inside the restriction; lock or exclude less"
             )
-        return out
+        weight = np.log(self.restriction.weights[self._tables.columns, rows]).sum(axis=1)
+        share = np.exp(weight - weight.max())
+        return np.asarray(rows[rng.choice(len(rows), size=n, p=share / share.sum())])
 
     def _draw(self, n: int, rng: np.random.Generator) -> Genotypes:
         t, size = self._tables, (n, self.n_choices)
@@ -142,6 +155,8 @@ class Moves:
 
     def _into_restriction(self, genotypes: Genotypes, rng: np.random.Generator) -> Genotypes:
         parents = np.array(genotypes, dtype=self.dtype)
+        if parents.ndim != 2:
+            raise InputError(f"moves take a batch of shape (n, {self.n_choices}), not {parents.shape}")
         if not self._tables.restricted:
             return parents
         outside = ~self.restriction.allowed[self._tables.columns, parents]

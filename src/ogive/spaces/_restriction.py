@@ -69,7 +69,9 @@ class Tables:
         count = r.allowed.sum(axis=1)
         cumulative = others = None
         if not r.uniform:
-            weights = np.take_along_axis(r.weights / r.weights.max(axis=1, keepdims=True), options, axis=1)
+            # Scaled so that no sum overflows, floored so that no allowed option vanishes.
+            scaled = np.maximum(r.weights / r.weights.max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+            weights = np.take_along_axis(np.where(r.allowed, scaled, 0.0), options, axis=1)
             cumulative = _bounds(weights)
             width = weights.shape[1]
             others = _bounds(np.where(np.eye(width, dtype=np.bool_), 0.0, weights[:, None]))

@@ -296,10 +296,16 @@ class Space(Moves):
         ------
         ArchStringError
             With the position of the first character that cannot be read, and what would be legal there.
+        InputError
+            If something in the sequence is no text, such as a missing value of a table.
         """
         if isinstance(arch, str):
             return np.asarray(self.parse_many([arch])[0])
-        return self.parse_many(list(arch))
+        archs = list(arch)
+        for row, value in enumerate(archs):
+            if not isinstance(value, str):
+                raise InputError(f"architecture string {row} is {value!r}, not text")
+        return self.parse_many(archs)
 
     @overload
     def format(self, genotypes: Genotypes) -> Any: ...

@@ -85,9 +85,10 @@ class NASBench201(Space):
         """Return the first cell, in official order, of each cell's isomorphism class; there are 6,466 classes.
 
         Two cells are one class when their unique strings agree, as the benchmark's authors define them: a skip stands
-        for its source, an edge that carries nothing is zero, the terms of a sum are sorted as text. That never merges
-        different functions but leaves some equal ones apart: sorting through nested sums would leave 5,755 classes,
-        dropping zero terms as well 4,930.
+        for its source, an edge that carries nothing is zero, the terms of a sum are sorted as text. It is the rule of
+        the published tables and not quite that of equal functions: sorting through nested sums would leave 5,755
+        classes, dropping zero terms as well 4,930; and as text cannot tell one convolution that is used twice from
+        two convolutions, cells of one class may differ in their parameters.
         """
         return _representatives()[self.index(genotypes)]
 

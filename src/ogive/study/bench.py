@@ -112,11 +112,10 @@ def bench_strategies(
     """
     _check(table, (objective, report), budgets, seeds, repeats)
     looks = sorted(set(budgets))
-    resample = np.random.default_rng(seed).integers(0, seeds, size=(_RESAMPLES, seeds))
     out = []
     for spec in strategies:
         chosen = choices(table, objective, spec, looks, seeds, seed=seed, repeats=repeats)
-        out += [_row(table, objective, report, spec, b, rows, resample) for b, rows in zip(looks, chosen, strict=True)]
+        out += [_row(table, objective, report, spec, b, rows, seed) for b, rows in zip(looks, chosen, strict=True)]
     return out
 
 
@@ -137,41 +136,37 @@ def choices(
 
 def _run(table: Table, objective: str, strategy: Strategy, budgets: Sequence[int], repeats: bool) -> NDArray[np.intp]:
     """Advance all lanes of a strategy, one architecture each a step, until every lane has spent the last budget."""
-    lanes = np.arange(strategy.lanes)
+    lanes, last = np.arange(strategy.lanes), budgets[-1]
     values = table.values(objective)
     if table.column(objective).direction == "min":
         values = -values
     best = np.full(strategy.lanes, -np.inf)
     holds = np.zeros(strategy.lanes, dtype=np.intp)
     spent = np.zeros(strategy.lanes, dtype=np.intp)
-    seen = np.zeros((1 if repeats else len(table), strategy.lanes), dtype=np.bool_)
-    look = np.full(budgets[-1] + 1, -1)
+    look = np.full(last + 2, -1)  # which budget a number of evaluations is, if any
     look[list(budgets)] = np.arange(len(budgets))
     out = np.zeros((len(budgets), strategy.lanes), dtype=np.intp)
-    for _ in range(budgets[-1] * (1 if repeats else _PATIENCE)):
+    costs = np.ones(strategy.lanes, dtype=np.bool_)
+    seen = np.zeros((0 if repeats else len(table), strategy.lanes), dtype=np.bool_)
+    for _ in range(last if repeats else last * _PATIENCE):
         genotypes = strategy.ask(1)
         rows = table.rows(genotypes)
         found = values[rows]
         strategy.tell(genotypes, found[:, None])
         better = found > best
         best, holds = np.where(better, found, best), np.where(better, rows, holds)
-        if repeats:
-            spent += 1
-            now = lanes if look[spent[0]] >= 0 else lanes[:0]
-        else:
-            new = ~seen[rows, lanes] & (spent < budgets[-1])
+        if not repeats:
+            costs = ~seen[rows, lanes]
             seen[rows, lanes] = True
-            spent += new
-            now = np.flatnonzero(new & (look[spent] >= 0))
+        spent = np.minimum(spent + costs, last + 1)
+        now = np.flatnonzero(costs & (look[spent] >= 0))
         out[look[spent[now]], now] = holds[now]
-        if not repeats and spent.min() == budgets[-1]:
-            break
-    if spent.min() < budgets[-1]:
-        raise InputError(
-            f"strategy '{strategy.name}' proposed only {spent.min()} different architectures in "
-            f"{budgets[-1] * _PATIENCE} draws; take smaller budgets or count repeats"
-        )
-    return out
+        if spent.min() >= last:
+            return out
+    raise InputError(
+        f"strategy '{strategy.name}' proposed only {spent.min()} different architectures in {last * _PATIENCE} draws; "
+        "take smaller budgets or count repeats"
+    )
 
 
 def _row(
@@ -181,7 +176,7 @@ def _row(
     spec: str,
     budget: int,
     rows: NDArray[np.intp],
-    resample: NDArray[np.int64],
+    seed: int,
 ) -> BenchRow:
     worth = table.values(report)[rows]
     regret = table.regret(report, worth)
@@ -190,18 +185,21 @@ def _row(
         strategy=spec,
         budget=budget,
         regret_mean=float(regret.mean()),
-        regret_ci=_interval(regret, resample),
+        regret_ci=_interval(regret, seed),
         regret_median=float(np.median(regret)),
         regret_std=float(regret.std(ddof=1)) if len(regret) > 1 else 0.0,
         objective_regret_mean=float(hidden.mean()),
-        objective_regret_ci=_interval(hidden, resample),
+        objective_regret_ci=_interval(hidden, seed),
         report_mean=float(worth.mean()),
         optimum_found=float((hidden == 0).mean()),
     )
 
 
-def _interval(regret: NDArray[np.float64], resample: NDArray[np.int64]) -> tuple[float, float]:
-    low, high = np.quantile(regret[resample].mean(axis=1), [0.025, 0.975])
+def _interval(regret: NDArray[np.float64], seed: int) -> tuple[float, float]:
+    """Percentile bootstrap, in blocks, so that thousands of seeds fit into memory."""
+    rng, n = np.random.default_rng(seed), len(regret)
+    means = [regret[rng.integers(0, n, size=(100, n))].mean(axis=1) for _ in range(_RESAMPLES // 100)]
+    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
     return float(low), float(high)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _OURS = {".lock", ".writer"}
+_PATIENCE = 1.0
+"""Seconds to wait for the lock: one killed while it starts a worker leaves it held until the worker has begun."""
 
 
 class RunDirectory:
@@ -114,7 +116,7 @@ class RunDirectory:
         """
         from filelock import FileLock, Timeout
 
-        held = FileLock(self.path / ".lock", timeout=0)
+        held = FileLock(self.path / ".lock", timeout=_PATIENCE, poll_interval=0.02)
         try:
             held.acquire()
         except Timeout:

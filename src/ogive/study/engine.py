@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ogive.study.journal import Journal
 
 _SNAPSHOT_CANDIDATES = 2000
+_REJECTED_WEIGHT = 20
+"""How many refused draws one that had to be measured before it broke a constraint stands for."""
 
 Known = tuple[NDArray[np.float64], float, Status]
 """Dear values, violation and end of an architecture that has been measured and told."""
@@ -89,7 +91,8 @@ class Engine:
     free_repeats : bool
         Whether an architecture that is known is looked up, or measured and counted again.
     max_draws : int
-        Consecutive draws without a trial after which the search stops.
+        Consecutive draws without a trial after which the search stops; a draw that had to be measured before it broke
+        a constraint counts twenty times.
     on_change : callable, optional
         Called with all `Rows` that have come to their end.
     """
@@ -114,6 +117,7 @@ class Engine:
         self.trials = 0
         self.note: str | None = None
         self._fruitless = 0
+        self._weight = 0
         self._fruits_of_none: list[Rows] = []
         self._queue: deque[_Group] = deque()
         self._known: dict[bytes, Known | None] = {}
@@ -143,7 +147,7 @@ class Engine:
                 elif room > 0 and len(self._queue) == self.window and self._queue[0].settled:
                     self._tell(self._queue.popleft())
                     self._snapshot()
-                elif room > 0 and len(self._queue) < self.window and self._fruitless < self.max_draws:
+                elif room > 0 and len(self._queue) < self.window and self._weight < self.max_draws:
                     self._ask(room)
                 elif self._flying:
                     self._collect()
@@ -170,10 +174,11 @@ class Engine:
         if self.free_repeats:
             self._learn(rows)
         if COUNTED[rows.status].any():
-            self._fruitless = 0
+            self._fruitless = self._weight = 0
             self._fruits_of_none.clear()
         else:
             self._fruitless += len(rows)
+            self._weight += len(rows) + (_REJECTED_WEIGHT - 1) * int((rows.status == Status.REJECTED).sum())
             if not self.trials:
                 self._fruits_of_none.append(rows)
 
@@ -326,12 +331,13 @@ class Engine:
         queue = [{"first": int(g.rows.candidate[0]), "genotype": g.rows.genotypes.tolist()} for g in self._queue]
         # As text, because a strategy's state may hold infinities, which strict JSON has not.
         state = json.dumps(self.strategy.state())
-        self.journal.checkpoint({"asked": self.asked, "fruitless": self._fruitless, "queue": queue, "strategy": state})
+        counts = {"asked": self.asked, "fruitless": self._fruitless, "weight": self._weight}
+        self.journal.checkpoint(counts | {"queue": queue, "strategy": state})
 
     def _restore(self, snapshot: dict[str, Any], recorded: Rows) -> None:
         self.strategy.restore(json.loads(snapshot["strategy"]))
         self.asked = self._last_snapshot = snapshot["asked"]
-        self._fruitless = snapshot["fruitless"]
+        self._fruitless, self._weight = snapshot["fruitless"], snapshot["weight"]
         waiting: list[int] = []
         for entry in snapshot["queue"]:
             genotypes = np.array(entry["genotype"], dtype=self.problem.space.dtype)

@@ -200,7 +200,8 @@ def verdict(study: Study) -> Verdict | None:
     if best is None:
         return None
     key = study.problem.space.keys(best.genotype[None])[0]
-    done = finished_runs(study).items()
+    # By seed, whatever the order in which the workers finished.
+    done = sorted(finished_runs(study).items(), key=lambda item: item[0][2])
     chosen = [d["test"] for (role, k, _), d in done if role == "chosen" and k == key and d["test"] is not None]
     others = [d["test"] for (role, _, _), d in done if role == "baseline" and d["test"] is not None]
     return Verdict.of(best.arch, chosen, others) if chosen and others else None

@@ -132,12 +132,12 @@ class Rows:
         return whole.take(np.argsort(whole.candidate, kind="stable"))
 
     def to_data(self, metrics: Sequence[str]) -> dict[str, Any]:
-        """Return the rows as columns of JSON values; a value that was not measured is null."""
+        """Return the rows as columns of JSON values; what was not measured and an infinite violation are null."""
         data: dict[str, Any] = {
             "candidate": self.candidate.tolist(),
             "genotype": self.genotypes.tolist(),
             "status": [_WORD[s] for s in self.status.tolist()],
-            "violation": self.violation.tolist(),
+            "violation": _nullable(np.where(np.isinf(self.violation), np.nan, self.violation)),
             "seconds": self.seconds.tolist(),
             "metrics": {m: _nullable(column) for m, column in zip(metrics, self.values.T, strict=True)},
         }
@@ -149,12 +149,13 @@ class Rows:
     def from_data(cls, data: dict[str, Any], metrics: Sequence[str], dtype: Any) -> Self:
         """Read what `to_data` gave."""
         columns = [np.array(data["metrics"][m], dtype=np.float64) for m in metrics]
+        violation = np.array(data["violation"], dtype=np.float64)
         return cls(
             np.array(data["candidate"], dtype=np.int64),
             np.array(data["genotype"], dtype=dtype),
             np.array([_CODE[w] for w in data["status"]], dtype=np.int8),
             np.stack(columns, axis=1),
-            np.array(data["violation"], dtype=np.float64),
+            np.where(np.isnan(violation), np.inf, violation),
             np.array(data["seconds"], dtype=np.float64),
             {int(c): r for c, r in data.get("reason", {}).items()},
         )

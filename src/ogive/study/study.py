@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -87,6 +88,8 @@ class Study:
         Modules or files that register what the study names; workers load them too.
     command : str, optional
         The command that makes this run, for the report; by default that of this process.
+    log : EventLog, optional
+        Where a study without `out` keeps its events, instead of in memory. What it holds of the same study is taken up.
 
     Raises
     ------
@@ -126,6 +129,7 @@ class Study:
         device: str = "cpu",
         plugins: Sequence[str] = (),
         command: str | None = None,
+        log: EventLog | None = None,
     ) -> None:
         for source in plugins:
             load_plugin(source)
@@ -157,8 +161,10 @@ class Study:
             command=command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             versions=versions(),
         )
-        self._set_up(config, None if out is None else RunDirectory(out), problem_of(config, space, task))
+        self._set_up(config, None if out is None else RunDirectory(out), problem_of(config, space, task), log)
         if self.directory is not None:
+            if log is not None:
+                raise InputError("a run directory has its own log; give either out or log")
             self.directory.create(config)
 
     @classmethod
@@ -176,12 +182,14 @@ class Study:
         study._set_up(config, directory, problem_of(config))
         return study
 
-    def _set_up(self, config: StudyConfig, directory: RunDirectory | None, problem: Problem) -> None:
+    def _set_up(
+        self, config: StudyConfig, directory: RunDirectory | None, problem: Problem, log: EventLog | None = None
+    ) -> None:
         self.config, self.directory, self.problem = config, directory, problem
         # Say at once what the strategy has to say against the space or the number of objectives.
         self._strategy()
         self.note: str | None = None
-        self._memory = MemoryLog()
+        self._log = log or MemoryLog()
         self._rows: list[Rows] = []
         self._read_to = 0
         self._engine: Engine | None = None
@@ -295,7 +303,7 @@ class Study:
         seeds : int
             Trainings of the best architecture.
         baseline : int
-            Random architectures, trained once each; by default two for each seed.
+            Random architectures, trained once each; by default four for each seed.
         progress : bool, optional
             Show a bar on standard error; by default where that is a terminal.
 
@@ -313,7 +321,7 @@ class Study:
         """
         self._need_data(always=True)
         with self._writing() as log, Interrupts() as interrupts:
-            todo = missing_runs(self, seeds, 2 * seeds if baseline is None else baseline)
+            todo = missing_runs(self, seeds, 4 * seeds if baseline is None else baseline)
             pool = Pool(max(self.config.workers, 1), self.config.to_dict())
             weights = None if self.directory is None else str(self.directory.path / "best" / "weights.safetensors")
             try:
@@ -330,8 +338,21 @@ class Study:
                         advance(len(answers))
             finally:
                 pool.close()
+        self._export_onnx()
         self.write_report()
         return self.verdict
+
+    def _export_onnx(self) -> None:
+        """Write ``best/model.onnx`` from the trained weights, where the onnx extra is installed."""
+        best = self.best
+        if self.directory is None or best is None or best.task is None or find_spec("onnxscript") is None:
+            return
+        folder = self.directory.path / "best"
+        if (folder / "weights.safetensors").exists() and not (folder / "model.onnx").exists():
+            from ogive.training.export import export_onnx, load_weights
+
+            model = load_weights(best.build(), folder / "weights.safetensors")
+            export_onnx(model, best.task.input_shape, folder / "model.onnx")
 
     @property
     def verdict(self) -> Verdict | None:
@@ -341,7 +362,7 @@ class Study:
     @contextmanager
     def _writing(self) -> Iterator[EventLog]:
         if self.directory is None:
-            yield self._memory
+            yield self._log
             return
         with self.directory.lock(), SqliteLog(self.directory.database) as log:
             yield log
@@ -360,7 +381,7 @@ class Study:
 
     def _reader(self) -> EventLog:
         if self.directory is None:
-            return self._memory
+            return self._log
         return SqliteLog(self.directory.database, read_only=True)
 
     def planned(self) -> int:

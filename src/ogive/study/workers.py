@@ -2,13 +2,14 @@
 
 A worker is a new Python that runs `serve`. It reads one JSON document a line on its standard input (what to set up,
 then jobs) and writes one a line on a private copy of its standard output. It inherits neither
-locks nor threads; when its input closes, because the owner closed it or died in any way, it exits at once, even in the
+locks nor threads. When its input closes, because the owner closed it or died in any way, it exits at once, even in the
 middle of a measurement.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import signal
@@ -18,6 +19,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ogive._errors import InputError, OgiveError
@@ -43,7 +45,9 @@ class Answer:
 class _Worker:
     process: subprocess.Popen[str]
     key: int | None = None
-    started: float = 0.0
+    started: float = math.inf
+    """When it began with its job; never while it is still setting up."""
+    ready: bool = False
 
 
 class Pool:
@@ -113,7 +117,7 @@ class Pool:
                     return
                 worker = self._hire()
             key, job = self._jobs.popleft()
-            worker.key, worker.started = key, time.monotonic()
+            worker.key, worker.started = key, time.monotonic() if worker.ready else math.inf
             self._send(worker, json.dumps(job))
 
     def _hire(self) -> _Worker:
@@ -160,14 +164,18 @@ class Pool:
             code = worker.process.wait()
             self._stop(worker)
             return [] if key is None else [Answer(key, reason=f"the worker process died ({_exit_text(code)})")]
+        if not worker.ready:
+            worker.ready, worker.started = True, time.monotonic()
+            return []
         worker.key = None
         return [] if key is None else [Answer(key, **json.loads(line))]
 
     def _patience(self) -> float | None:
+        """Return the seconds until the next job is late, at most a while, so that new workers are noticed."""
         if self.timeout is None:
             return None
-        starts = [w.started for w in self._workers if w.key is not None]
-        return max(min(starts, default=time.monotonic()) + self.timeout - time.monotonic(), 0.0)
+        first = min((w.started for w in self._workers if w.key is not None), default=math.inf)
+        return min(max(first + self.timeout - time.monotonic(), 0.0), self.timeout)
 
     def _expire(self) -> list[Answer]:
         if self.timeout is None:
@@ -211,20 +219,28 @@ def serve() -> None:
     threading.Thread(target=_read, args=(sys.stdin, lines), daemon=True).start()
     setup = json.loads(lines.get())
     sys.path[:] = setup["path"]
-    call: Callable[[str, list[Any]], Any] | None = None
+    call = _attempt(partial(_caller, setup))
+    answers.write("ready\n")
     while True:
         name, args = json.loads(lines.get())
-        try:
-            if call is None:
-                from ogive.study.jobs import caller
-
-                call = caller(setup["config"], threads=setup["threads"])
-            answer = {"result": call(name, args)}
-        except OgiveError as error:
-            answer = {"reason": _one_line(error), "wrong_input": isinstance(error, InputError)}
-        except Exception as error:  # noqa: BLE001 - a fault of a job must not take its worker along
-            answer = {"reason": f"{type(error).__name__}: {_one_line(error)}"}
+        answer = call if "reason" in call else _attempt(partial(call["result"], name, args))
         answers.write(json.dumps(answer) + "\n")
+
+
+def _caller(setup: Mapping[str, Any]) -> Callable[[str, list[Any]], Any]:
+    from ogive.study.jobs import caller
+
+    return caller(setup["config"], threads=setup["threads"])
+
+
+def _attempt(what: Callable[[], Any]) -> dict[str, Any]:
+    """Return what a call gives, or why it gives nothing, as the fields of `Answer`."""
+    try:
+        return {"result": what()}
+    except OgiveError as error:
+        return {"reason": _one_line(error), "wrong_input": isinstance(error, InputError)}
+    except Exception as error:  # noqa: BLE001 - a fault of a job must not take its worker along
+        return {"reason": f"{type(error).__name__}: {_one_line(error)}"}
 
 
 def _read(source: TextIO, lines: queue.Queue[str]) -> None:

@@ -75,8 +75,16 @@ class SpaceSuite:
             assert "position " in message, message
             named = int(message.split("position ")[1].split(":")[0])
             assert named <= at, f"the error is at {at}, the message names {named}: {message}"
-        for bad in ("", arch[:-1], arch + arch):
-            assert "position " in _complaint(ArchStringError, space.parse, bad)
+
+    def test_a_prefix_is_refused_or_means_itself(self) -> None:
+        space = self.make()
+        arch = space.format(_draw(space, 1)[0])
+        for prefix in (arch[:end] for end in range(len(arch))):
+            try:
+                g = space.parse(prefix)
+            except ArchStringError:
+                continue
+            assert space.format(g) == prefix
 
     def test_the_spec_gives_the_same_space(self) -> None:
         space = self.make()
@@ -165,7 +173,7 @@ class SpaceSuite:
         space = self.make()
         parents = _draw(space, self.n)
         for changes in (1, 2):
-            if changes <= space.n_choices:
+            if changes <= (space.cardinalities > 1).sum():
                 children = space.mutate(parents, np.random.default_rng(changes), changes=changes)
                 distance = (children != parents).sum(axis=1)
                 assert set(distance.tolist()) <= {0, changes}

@@ -6,6 +6,7 @@ CPU; GPUs add in varying order unless PyTorch is told to be deterministic).
 
 from __future__ import annotations
 
+import math
 import time
 import zlib
 from collections.abc import Callable
@@ -258,9 +259,9 @@ class _Run:
         """Return accuracy and loss on the validation split."""
         with self._autocast():
             found = _score(self.forward, self.model, self.val_set, self._prepare)
-        if found["loss"] != found["loss"]:
+        if not math.isfinite(found["loss"]):
             raise DivergedError(
-                f"training diverged by epoch {len(self.history) + 1}: the validation loss is not a number"
+                f"training diverged by epoch {len(self.history) + 1}: the validation loss is {found['loss']}"
             )
         return found
 
@@ -297,6 +298,8 @@ class _Run:
             raise InputError(f"'{path}' is no training checkpoint; delete it or give another file")
         before = facts["identity"]
         for name, now in self._identity().items():
+            if before.get(name) != now and name == "network":
+                raise InputError(f"checkpoint '{path}' belongs to another network; delete it or give another file")
             if before.get(name) != now:
                 raise InputError(
                     f"checkpoint '{path}' was made with {name}={before.get(name)}, this run has {name}={now}; "
