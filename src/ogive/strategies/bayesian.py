@@ -1,8 +1,11 @@
-"""Bayesian optimisation: a Gaussian process over what architectures compute, and an acquisition that looks ahead.
+"""Bayesian optimisation: a Gaussian process over what architectures compute, and expected improvement.
 
 The encoding is functional (`ogive.spaces.paths`): isomorphic architectures share their features, so what is learned of
 one is known of the others. Targets are normal scores of ranks, because accuracies of architectures have a long tail of
-bad ones. Several objectives have a model each.
+bad ones. The improvement is that of the next measurement, noise included, since a measurement is what a search is
+judged by: an architecture much like the best one is worth another look (Jones, Schonlau and Welch, "Efficient Global
+Optimization of Expensive Black-Box Functions", Journal of Global Optimization 13, 1998, equation 15, with the variance
+of the observation). Several objectives have a model each and share the expected gain of hypervolume.
 """
 
 from __future__ import annotations
@@ -41,7 +44,8 @@ class Bayesian(Strategy):
         What the model sees: "functional", "onehot" or "ordinal"; see `Space.encode`.
     siblings : bool
         Whether an architecture that computes the same as one already told may be proposed. With measurements that
-        differ from training run to training run, it is another draw of the noise.
+        differ from training run to training run, it is another draw of the noise. Of those that compute the same, the
+        one with the fewest dead layers comes first.
     """
 
     name: ClassVar[str] = "bo"
