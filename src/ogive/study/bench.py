@@ -7,22 +7,23 @@ validation noise cannot hide it.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ogive._errors import InputError
 from ogive.strategies.base import STRATEGIES, get_strategy
+from ogive.study.bench_stats import interval, noise_floor, resampled_means
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from ogive.metrics.tables import Table
     from ogive.strategies.base import Strategy
 
-_RESAMPLES = 2000
 _PATIENCE = 100
 
 
@@ -32,6 +33,8 @@ class BenchRow:
 
     Attributes
     ----------
+    table, objective, report : str
+        Where it searched; the column it saw; the column that says what its choice is worth.
     strategy : str
     budget : int
         Evaluations spent.
@@ -47,8 +50,17 @@ class BenchRow:
         Mean of the report column itself.
     optimum_found : float
         Share of seeds whose choice has the best value of the objective column.
+    noise_floor, objective_noise_floor : float, optional
+        Spread of the report and of the objective column between architectures that are the same function, see
+        `bench_stats.noise_floor`; None where the table cannot tell.
+    distinguishable : tuple of str
+        Strategies with the same budget whose mean regret differs by at least the noise floor (if there is one), and by
+        more than chance: the 95 % interval of the difference (bootstrap paired by seed) leaves out zero.
     """
 
+    table: str
+    objective: str
+    report: str
     strategy: str
     budget: int
     regret_mean: float
@@ -59,6 +71,9 @@ class BenchRow:
     objective_regret_ci: tuple[float, float]
     report_mean: float
     optimum_found: float
+    noise_floor: float | None
+    objective_noise_floor: float | None
+    distinguishable: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON values."""
@@ -110,13 +125,64 @@ def bench_strategies(
     UnknownNameError
         If there is no such column or strategy.
     """
-    _check(table, (objective, report), budgets, seeds, repeats)
+    check(table, (objective, report), budgets, seeds, repeats)
     looks = sorted(set(budgets))
+    chosen = {s: choices(table, objective, s, looks, seeds, seed=seed, repeats=repeats) for s in strategies}
+    return summarise(table, objective, report, looks, chosen, seed=seed)
+
+
+def summarise(
+    table: Table,
+    objective: str,
+    report: str,
+    budgets: Sequence[int],
+    chosen: Mapping[str, NDArray[np.intp]],
+    *,
+    seed: int = 0,
+) -> list[BenchRow]:
+    """Return what `choices` of each strategy, ``(budgets, seeds)``, amount to, by strategy, then budget."""
+    floor, hidden_floor = noise_floor(table, report), noise_floor(table, objective)
+    regret = {s: table.regret(report, table.values(report)[rows]) for s, rows in chosen.items()}
+    means = {s: resampled_means(r, seed) for s, r in regret.items()}
+    apart: dict[tuple[str, int], list[str]] = {(s, i): [] for s in chosen for i in range(len(budgets))}
+    for one, other in permutations(chosen, 2):
+        for i in range(len(budgets)):
+            gap = abs(regret[one][i].mean() - regret[other][i].mean())
+            low, high = interval(means[one][i] - means[other][i])
+            if gap >= (floor or 0.0) and (low > 0 or high < 0) and regret[one].shape[1] > 1:
+                apart[one, i].append(other)
     out = []
-    for spec in strategies:
-        chosen = choices(table, objective, spec, looks, seeds, seed=seed, repeats=repeats)
-        out += [_row(table, objective, report, spec, b, rows, seed) for b, rows in zip(looks, chosen, strict=True)]
+    for spec, rows in chosen.items():
+        hidden = table.regret(objective, table.values(objective)[rows])
+        hidden_means = resampled_means(hidden, seed)
+        for i, budget in enumerate(budgets):
+            told = regret[spec][i]
+            out.append(
+                BenchRow(
+                    table=table.name,
+                    objective=objective,
+                    report=report,
+                    strategy=spec,
+                    budget=budget,
+                    regret_mean=float(told.mean()),
+                    regret_ci=interval(means[spec][i]),
+                    regret_median=float(np.median(told)),
+                    regret_std=float(told.std(ddof=1)) if len(told) > 1 else 0.0,
+                    objective_regret_mean=float(hidden[i].mean()),
+                    objective_regret_ci=interval(hidden_means[i]),
+                    report_mean=float(table.values(report)[rows[i]].mean()),
+                    optimum_found=float((hidden[i] == 0).mean()),
+                    noise_floor=floor,
+                    objective_noise_floor=hidden_floor,
+                    distinguishable=tuple(apart[spec, i]),
+                )
+            )
     return out
+
+
+def lockstep(spec: str) -> bool:
+    """Return whether a strategy runs all seeds in lock-step, as one program."""
+    return bool(getattr(STRATEGIES.get(spec.partition(":")[0].strip()), "lockstep", False))
 
 
 def choices(
@@ -126,7 +192,7 @@ def choices(
 
     The parameters are those of `bench_strategies`; `budgets` are rising.
     """
-    if getattr(STRATEGIES.get(spec.partition(":")[0].strip()), "lockstep", False):
+    if lockstep(spec):
         return _run(table, objective, get_strategy(spec, table.space, seed=seed, lanes=seeds), budgets, repeats)
     runs = [
         _run(table, objective, get_strategy(spec, table.space, seed=seed + i), budgets, repeats) for i in range(seeds)
@@ -169,41 +235,8 @@ def _run(table: Table, objective: str, strategy: Strategy, budgets: Sequence[int
     )
 
 
-def _row(
-    table: Table,
-    objective: str,
-    report: str,
-    spec: str,
-    budget: int,
-    rows: NDArray[np.intp],
-    seed: int,
-) -> BenchRow:
-    worth = table.values(report)[rows]
-    regret = table.regret(report, worth)
-    hidden = table.regret(objective, table.values(objective)[rows])
-    return BenchRow(
-        strategy=spec,
-        budget=budget,
-        regret_mean=float(regret.mean()),
-        regret_ci=_interval(regret, seed),
-        regret_median=float(np.median(regret)),
-        regret_std=float(regret.std(ddof=1)) if len(regret) > 1 else 0.0,
-        objective_regret_mean=float(hidden.mean()),
-        objective_regret_ci=_interval(hidden, seed),
-        report_mean=float(worth.mean()),
-        optimum_found=float((hidden == 0).mean()),
-    )
-
-
-def _interval(regret: NDArray[np.float64], seed: int) -> tuple[float, float]:
-    """Percentile bootstrap, in blocks, so that thousands of seeds fit into memory."""
-    rng, n = np.random.default_rng(seed), len(regret)
-    means = [regret[rng.integers(0, n, size=(100, n))].mean(axis=1) for _ in range(_RESAMPLES // 100)]
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _check(table: Table, columns: Sequence[str], budgets: Sequence[int], seeds: int, repeats: bool) -> None:
+def check(table: Table, columns: Sequence[str], budgets: Sequence[int], seeds: int, repeats: bool) -> None:
+    """Refuse what `bench_strategies` cannot do, with the errors it documents."""
     for name in columns:
         table.column(name)
         if (share := table.coverage(name)) < 1:

@@ -8,6 +8,7 @@ middle of a measurement.
 
 from __future__ import annotations
 
+import importlib
 import json
 import math
 import os
@@ -20,7 +21,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from ogive._errors import InputError, OgiveError
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 Job = tuple[str, tuple[Any, ...]]
-"""Name of a function of `ogive.study.jobs` and its JSON arguments."""
+"""Name of a job, such as a function of `ogive.study.jobs`, and its JSON arguments."""
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,26 @@ class Pool:
     size : int
         Number of processes; they start when there is work for them.
     setup : mapping
-        JSON values that every worker receives first: a `StudyConfig` as a dictionary.
+        JSON values that every worker receives first: for a study its `StudyConfig` as a dictionary.
     timeout : float, optional
         Seconds after which a job has failed and its worker is replaced.
     threads : int
         Threads each worker computes with.
+    jobs : str
+        Module whose ``caller(setup, threads=...)`` gives a worker the function that does its jobs.
     """
 
-    def __init__(self, size: int, setup: Mapping[str, Any], *, timeout: float | None = None, threads: int = 1) -> None:
+    def __init__(
+        self,
+        size: int,
+        setup: Mapping[str, Any],
+        *,
+        timeout: float | None = None,
+        threads: int = 1,
+        jobs: str = "ogive.study.jobs",
+    ) -> None:
         self.size, self.timeout, self.threads = size, timeout, threads
-        self._setup = json.dumps({"config": dict(setup), "path": sys.path, "threads": threads})
+        self._setup = json.dumps({"jobs": jobs, "config": dict(setup), "path": sys.path, "threads": threads})
         self._workers: list[_Worker] = []
         self._jobs: deque[tuple[int, Job]] = deque()
         self._inbox: queue.Queue[tuple[_Worker, str | None]] = queue.Queue()
@@ -228,9 +239,8 @@ def serve() -> None:
 
 
 def _caller(setup: Mapping[str, Any]) -> Callable[[str, list[Any]], Any]:
-    from ogive.study.jobs import caller
-
-    return caller(setup["config"], threads=setup["threads"])
+    caller = importlib.import_module(setup["jobs"]).caller
+    return cast("Callable[[str, list[Any]], Any]", caller(setup["config"], threads=setup["threads"]))
 
 
 def _attempt(what: Callable[[], Any]) -> dict[str, Any]:
