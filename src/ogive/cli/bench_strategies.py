@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,14 +12,15 @@ from ogive._errors import InputError, UnknownNameError, nearest
 from ogive.cli.common import Json, Plugins, Quiet, Seed, emit, load_plugins, note, split_list
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from ogive.metrics.tables import Table
     from ogive.study.bench import BenchRow
     from ogive.study.bench_grid import Bench, Case
-    from ogive.study.bench_stats import Ranking
 
 _FILES = (".csv", ".gz", ".bz2", ".zst", ".parquet")
+_WIDTH = 14
+"""Longest strategy name that leaves room for the figures on a line of 80."""
 
 
 def bench_strategies(
@@ -186,25 +188,36 @@ def _print_case(bench: Bench, case: Case, quiet: bool) -> None:
 
 def _print_rows(rows: Sequence[BenchRow]) -> None:
     best = {b: min((r for r in rows if r.budget == b), key=lambda r: r.regret_mean) for b in {r.budget for r in rows}}
-    lines = []
-    for i, row in enumerate(rows):
-        top = best[row.budget]
-        mark = "*" if row is top else "" if row.strategy in top.distinguishable else "~"
-        lines.append(
-            (
-                row.strategy if i == 0 or rows[i - 1].strategy != row.strategy else "",
-                f"{row.budget:,}",
-                f"{row.regret_mean:.3g}",
-                mark,
-                "{:.3g} to {:.3g}".format(*row.regret_ci),
-                f"{row.regret_median:.3g}",
-                "-" if row.noise_floor is None else f"{row.noise_floor:.3g}",
-                f"{row.objective_regret_mean:.3g}",
-                f"{row.optimum_found:.0%}",
+    lines: list[tuple[str, ...]] = []
+    for name, group in groupby(rows, key=lambda r: r.strategy):
+        names = _folded(name)
+        for row in group:
+            top = best[row.budget]
+            lines.append(
+                (
+                    next(names, ""),
+                    f"{row.budget:,}",
+                    f"{row.regret_mean:.3g}",
+                    "*" if row is top else "" if name in top.distinguishable else "~",
+                    "{:.3g} to {:.3g}".format(*row.regret_ci),
+                    f"{row.regret_median:.3g}",
+                    "-" if row.noise_floor is None else f"{row.noise_floor:.3g}",
+                    f"{row.objective_regret_mean:.3g}",
+                    f"{row.optimum_found:.0%}",
+                )
             )
-        )
+        lines += [(rest,) for rest in names]
     titles = ("strategy", "budget", "regret", "", "95 % interval", "median", "noise", "seen", "found")
-    _grid(titles, lines)
+    _print_grid(titles, lines)
+
+
+def _folded(name: str) -> Iterator[str]:
+    """Cut a long name after its colon and commas, so that it goes beside the rows of its budgets."""
+    if len(name) <= _WIDTH:
+        return iter([name])
+    first, colon, options = name.partition(":")
+    *more, last = options.split(",")
+    return iter([first + colon, *(f" {option}," for option in more), f" {last}"])
 
 
 def _print_ranks(bench: Bench, quiet: bool) -> None:
@@ -219,19 +232,16 @@ def _print_ranks(bench: Bench, quiet: bool) -> None:
         (name, *(f"{r.average[name]:.2f}" for r in bench.rankings))
         for name in sorted(names, key=lambda n: bench.rankings[-1].average[n])
     ]
-    _grid(("strategy", *(f"{b:,}" for b in bench.budgets)), lines)
+    _print_grid(("strategy", *(f"{b:,}" for b in bench.budgets)), lines)
     for ranking in bench.rankings:
-        note(f"after {ranking.budget:,}: {_verdict(ranking)}", quiet)
+        p = "p < 0.001" if ranking.p < 0.001 else f"p = {ranking.p:.3f}"
+        alike = "not distinguishable:" if ranking.groups else "all distinguishable"
+        typer.echo(f"after {ranking.budget:,} (Friedman {p}), {alike}")
+        for group in ranking.groups:
+            typer.echo(f"  {', '.join(group)}")
 
 
-def _verdict(ranking: Ranking) -> str:
-    """Return what the tests say, in words."""
-    p = "p < 0.001" if ranking.p < 0.001 else f"p = {ranking.p:.3f}"
-    alike = "; ".join("{" + ", ".join(group) + "}" for group in ranking.groups)
-    return f"Friedman {p}; not distinguishable: {alike or 'none'}"
-
-
-def _grid(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+def _print_grid(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
     from rich.console import Console
     from rich.table import Table as Grid
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ogive.study.bench_stats import Ranking
 
 # Okabe and Ito's colours, which people with any colour vision can tell apart; lighter where the paper is dark.
-_LIGHT = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#3fa0dc", "#4b4b4b", "#7a4fbf")
-_DARK = ("#56b4e9", "#f0a030", "#2fc79a", "#e6a0c8", "#f0e442", "#8ecbf2", "#c8c8c8", "#b79cf0")
+_LIGHT = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#b58900", "#8c4a1f", "#4b4b4b", "#7a4fbf")
+_DARK = ("#56b4e9", "#f0a030", "#2fc79a", "#e6a0c8", "#f0e442", "#d39b74", "#c8c8c8", "#b79cf0")
 _DASHES = ("none", "7 4", "2 3", "9 3 2 3")
 
 
@@ -63,12 +63,13 @@ def _styles(n: int) -> str:
     for i in range(n):
         dash = _DASHES[i // len(_LIGHT) % len(_DASHES)]
         rules.append(f".s{i}{{--c:var(--s{i})}} .line.s{i}{{stroke:var(--s{i});stroke-dasharray:{dash}}}")
-    rules.append(
-        ".band{fill:var(--c);opacity:.16} .mark{fill:var(--c,var(--trial));fill-opacity:1} "
-        ".legend i{background:var(--c)} .lead{fill:none;stroke:var(--soft);stroke-width:1} .bar{stroke:var(--ink);stroke-width:4;stroke-linecap:round}"
-        "td:nth-child(2),th:nth-child(2){font:inherit;text-align:right} td:first-child,th:first-child{text-align:left}"
-        "th{padding:7px 10px} td.plain{color:var(--soft)}"
-    )
+    rules += [
+        ".band{fill:var(--c);opacity:.16} .mark{fill:var(--c,var(--trial));fill-opacity:1}",
+        ".legend i{background:var(--c)} .lead{fill:none;stroke:var(--soft);stroke-width:1}",
+        ".bar{stroke:var(--ink);stroke-width:4;stroke-linecap:round} th{padding:7px 10px}",
+        "td:nth-child(2),th:nth-child(2){font:inherit;text-align:right} td:first-child,th:first-child{text-align:left}",
+        "td:last-child,th:last-child{text-align:left;white-space:normal;min-width:220px} h3{font-size:14px;margin:18px 0 0}",
+    ]
     return "".join(rules)
 
 
@@ -131,19 +132,19 @@ def _interval(row: BenchRow) -> str:
 def _ranks(bench: Bench) -> str:
     if not bench.rankings:
         return ""
-    drawn = "".join(f"<section>{_ranking(r, bench.strategies)}</section>" for r in bench.rankings)
+    drawn = "".join(_ranking(r, bench.strategies) for r in bench.rankings)
     hint = (
         f"Average rank by regret over {bench.rankings[0].blocks:,} blocks (a run on a table), 1 is best. A bar joins "
         "strategies that are not distinguishable: their average ranks differ by less than the critical difference "
         "(Nemenyi, 5 %). Runs on one table are no independent tables: this holds for these tables."
     )
-    return f'<section><h2>Critical difference</h2><p class="hint">{hint}</p></section><div class="two">{drawn}</div>'
+    return f'<section><h2>Critical difference</h2><p class="hint">{hint}</p>{drawn}</section>'
 
 
 def _ranking(ranking: Ranking, strategies: Sequence[str]) -> str:
     """Return the diagram of one budget: better half labelled at the left, worse half at the right."""
     order = sorted(ranking.average, key=lambda s: ranking.average[s])
-    k, width, left, right, top, step = len(order), 560.0, 150.0, 150.0, 50.0, 22.0
+    k, width, left, right, top, step = len(order), 1040.0, 290.0, 290.0, 50.0, 22.0
     below = top + 14.0 + 10.0 * len(ranking.groups)
     half = (k + 1) // 2
     height = below + step * half + 8.0
@@ -164,7 +165,7 @@ def _ranking(ranking: Ranking, strategies: Sequence[str]) -> str:
         at, better = px(ranking.average[s]), i < half
         y = below + step * (i if better else k - 1 - i) + 8.0
         edge, anchor = (left - 26, "end") if better else (width - right + 26, "start")
-        kind, shown = f"s{strategies.index(s)}", s if len(s) <= 18 else s[:17] + "…"
+        kind, shown = f"s{strategies.index(s)}", s if len(s) <= 34 else s[:33] + "…"
         parts.append(
             f'<path class="lead" d="M{at} {top}V{y}H{edge}"/><circle class="mark {kind}" cx="{at}" cy="{top}" r="5"/>'
         )
@@ -177,7 +178,7 @@ def _ranking(ranking: Ranking, strategies: Sequence[str]) -> str:
         first, last = px(ranking.average[group[0]]) - 5, px(ranking.average[group[-1]]) + 5
         parts.append(f'<line class="bar" x1="{first}" x2="{last}" y1="{y}" y2="{y}"/>')
     p = "p < 0.001" if ranking.p < 0.001 else f"p = {ranking.p:.3f}"
-    head = f'<h2>After {ranking.budget:,} evaluations</h2><p class="hint">Friedman {ranking.statistic:.4g}, {p}</p>'
+    head = f'<h3>After {ranking.budget:,} evaluations</h3><p class="hint">Friedman {ranking.statistic:.4g}, {p}</p>'
     return head + "".join(parts) + "</svg>"
 
 
@@ -210,12 +211,18 @@ def _table(bench: Bench) -> str:
                 "–" if row.noise_floor is None else f"{row.noise_floor:.3g}",
                 full(float(f"{row.objective_regret_mean:.3g}")),
                 f"{row.optimum_found:.0%}",
-                escape(", ".join(row.distinguishable)) or "none: not distinguishable",
+                _apart(row, len(bench.strategies)),
             ]
             body.append("<tr>" + "".join(f"<td>{c}</td>" for c in cells) + "</tr>")
     hint = (
-        "Seen: mean regret in the column that chose; optimum: share of runs that found its best. Two strategies differ "
-        "if their mean regrets are at least the noise floor apart and the 95 % interval of the difference leaves out zero."
+        "Seen: mean regret in the column that chose; optimum: share of runs that found its best. Strategies differ if "
+        "their mean regrets are at least the noise floor apart and the 95 % interval of the difference leaves out zero."
     )
     rows = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
     return f'<section><h2>Figures</h2><p class="hint">{hint}</p><div class="scroll">{rows}</div></section>'
+
+
+def _apart(row: BenchRow, strategies: int) -> str:
+    if len(row.distinguishable) == strategies - 1 > 1:
+        return "all others"
+    return escape(", ".join(row.distinguishable)) or "none (not distinguishable)"
