@@ -125,3 +125,13 @@ def test_another_run_in_the_same_folder_is_refused(capsys, tmp_path):
     other = ARCH.replace("nor_conv_1x1", "avg_pool_3x3")
     assert run(["train", other, *BASE[2:], *out]) == 2
     assert f"holds a run with arch={ARCH}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("asked", "used"), [([], 1), (["--threads", "2"], 2)])
+def test_small_networks_take_one_thread_unless_told_otherwise(asked, used, tmp_path):
+    before = torch.get_num_threads()
+    try:
+        assert run([*BASE, *asked, "--quiet", "--out", str(tmp_path / "a")]) == 0
+        assert torch.get_num_threads() == used
+    finally:
+        torch.set_num_threads(before)

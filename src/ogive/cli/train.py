@@ -16,10 +16,13 @@ from ogive.cli.common import Json, Plugins, Quiet, Seed, emit, load_plugins, not
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from torch import nn
+
     from ogive.training.trainer import Epoch
 
 
 _CHECKPOINT = "checkpoint.safetensors"
+_ONE_THREAD_MACS = 1_000_000_000
 
 
 def train(
@@ -37,6 +40,9 @@ def train(
     device: Annotated[str, typer.Option("--device", help="PyTorch device, such as cpu or cuda.")] = "cpu",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder of the results [default: runs/train-... by content].")
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, help="CPU threads [default: one for small networks, else all].")
     ] = None,
     seed: Seed = 0,
     plugin: Plugins = None,
@@ -71,6 +77,7 @@ def train(
     _claim(folder, facts)
     with seeded(seed):
         model = where.build(genotype, what)
+    _use_threads(threads, model, what.input_shape, config.batch_size)
     checkpoint = folder / _CHECKPOINT
     with _progress(config.epochs, quiet, folder) as show:
         result = fit(model, what, config, seed=seed, device=device, callback=show, checkpoint=checkpoint)
@@ -90,6 +97,18 @@ def train(
         emit(document)
     else:
         _print(document)
+
+
+def _use_threads(threads: int | None, model: nn.Module, input_shape: tuple[int, ...], batch_size: int) -> None:
+    """Set PyTorch's threads; a step of little work loses more by waiting for other threads than they take over."""
+    import torch
+
+    from ogive.metrics.counts import count_module
+
+    if threads is None and count_module(model, input_shape).macs * batch_size < _ONE_THREAD_MACS:
+        threads = 1
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def _digest(facts: dict[str, Any]) -> str:
