@@ -76,6 +76,56 @@ def test_a_file_is_as_good_as_an_imported_table(shared, capsys):
     assert [r["strategy"] for r in document["rows"]] == ["random", "evolution", "local"]
 
 
+def test_several_cases_make_ranks(table, capsys):
+    args = ["bench-strategies", "--table", "mine", "--objective", "val", "--objective", "cost", "--report", "cost"]
+    args += ["--strategies", "random,local,evolution", "--budgets", "40,5", "--seeds", "20"]
+    assert run([*args, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [(c["table"], c["objective"], c["report"]) for c in document["cases"]] == [
+        ("mine", "val", "cost"),
+        ("mine", "cost", "cost"),
+    ]
+    assert {r["table"] for r in document["rows"]} == {"mine"}
+    assert [r["objective"] for r in document["rows"]] == ["val"] * 6 + ["cost"] * 6
+    floor = document["cases"][0]["noise_floor"]
+    assert all(r["noise_floor"] == floor for r in document["rows"])
+    assert [r["budget"] for r in document["ranks"]] == [5, 40]
+    for ranking in document["ranks"]:
+        assert ranking["blocks"] == 40
+        assert sum(ranking["average"].values()) == pytest.approx(1 + 2 + 3)
+        # Demsar 2006: 2.343 sqrt(k (k + 1) / 6 N)
+        assert ranking["cd"] == document["cd"] == pytest.approx(2.343 * (12 / 240) ** 0.5, abs=1e-3)
+    assert run([*args, "--quiet"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "mine, cost by val" in out
+    assert "after 40 (Friedman p" in out
+
+
+def test_a_folder_keeps_it_and_draws_it(table, capsys, tmp_path):
+    args = [*ARGS, "--strategies", "random,reinforce", "--budgets", "5,20", "--seeds", "6", "--json"]
+    assert run(args) == 0
+    alone = json.loads(capsys.readouterr().out)
+    for _ in range(2):
+        assert run([*args, "--out", str(tmp_path / "b"), "--workers", "2"]) == 0
+        document = json.loads(capsys.readouterr().out)
+        assert document.pop("page") == str(tmp_path / "b" / "bench.html")
+        assert document == {k: v for k, v in alone.items() if k != "page"}
+    assert "<svg" in (tmp_path / "b" / "bench.html").read_text()
+    assert run([*args, "--out", str(tmp_path / "b"), "--seed", "1"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_lines_fit_a_terminal(table, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    specs = "random,optuna:TPESampler,evolution:population=10,sample=3"
+    assert run([*ARGS, "--strategies", specs, "--budgets", "10,50", "--seeds", "3"]) == 0
+    out, _ = capsys.readouterr()
+    assert max(map(len, out.splitlines())) <= 80
+    assert "optuna:" in out
+    assert " population=10," in out
+
+
 def test_a_strategy_of_a_plug_in(table, tmp_path, capsys):
     plugin = tmp_path / "first.py"
     plugin.write_text(
@@ -107,6 +157,12 @@ def test_a_strategy_of_a_plug_in(table, tmp_path, capsys):
         (["--table", "mine", "--budgets", "5,x"], "budgets '5,x' cannot be read"),
         (["--table", "mine", "--budgets", "-5"], "budgets are whole numbers >= 1"),
         (["--table", "mine", "--seeds", "0"], "seeds is a whole number >= 1"),
+        (["--table", "mine", "--workers", "0"], "workers is a whole number >= 1"),
+        (["--table", "mine", "--minimize", "vall"], "no table has the column 'vall' of --minimize; did you mean 'val'"),
+        (
+            ["--table", "mine", "--table", "mine", "--objective", "val", "--objective", "cost", "--objective", "val"],
+            "3 cases but 2 --table; give it once for all of them, or 3 times",
+        ),
         (["--table", "mine", "--budgets", "5000", "--no-repeats"], "4,096 architectures, fewer than budget 5,000"),
     ],
 )

@@ -139,6 +139,26 @@ def test_same_seed_same_rows(box):
     assert run[0] == run[1] != run[2]
 
 
+def test_differences_under_the_noise_floor_or_by_chance_are_not_distinguishable():
+    space = NASBench201()
+    everything = space.enumerate()
+    same = space.index(space.canonical(everything))
+    several = np.flatnonzero(np.bincount(same, minlength=len(same))[same] > 1)
+    clean = (everything @ np.arange(1.0, 7))[same]  # the same for isomorphic cells, and easy for local search
+    noise = np.random.default_rng(1).normal(size=len(several))
+    for spread in (0.0, 0.1, 40.0):
+        noisy = clean.copy()
+        noisy[several] += spread * noise
+        table = Table("t", space, everything, [Column("clean"), Column("noisy")], np.stack([clean, noisy]))
+        rows = bench_strategies(table, "clean", "noisy", ["random", "random:", "local"], [60], 100, seed=3)
+        assert rows[0].noise_floor == pytest.approx(spread, rel=0.05)
+        assert rows[0].objective_noise_floor == 0.0
+        assert 40 > rows[0].regret_mean - rows[2].regret_mean > 5
+        # The first two are one search twice: nothing tells them apart, with or without noise.
+        told = [r.distinguishable for r in rows]
+        assert told == ([(), (), ()] if spread == 40 else [("local",), ("local",), ("random", "random:")])
+
+
 # -------------------------------------------------------------------- independent implementations
 
 # Mean regret over 300 runs after 50, 100, 200, 500 queries, repeats counted: column, factor, half a printed unit.

@@ -173,8 +173,8 @@ def _print_case(bench: Bench, case: Case, quiet: bool) -> None:
     unit = "" if unit == "1" else f" {unit}"
     floor = rows[0].noise_floor
     noise = "unknown: no two are isomorphic" if floor is None else f"{floor:.3g}{unit}"
-    if bench.cases.index(case):
-        note("", quiet)
+    if len(bench.cases) > 1:
+        typer.echo(f"\n{case}")
     note(
         f"table {case.table.name}, '{case.objective}' chooses, '{case.report}' reports "
         f"(best {case.table.optimum(case.report):g}{unit}); {bench.seeds} runs each",
@@ -222,7 +222,7 @@ def _folded(name: str) -> Iterator[str]:
 
 def _print_ranks(bench: Bench, quiet: bool) -> None:
     first, names = bench.rankings[0], bench.strategies
-    note("", quiet)
+    typer.echo()
     note(
         f"average ranks by regret over {first.blocks:,} runs (1 is best); a difference under {first.cd:.3g} "
         "(Nemenyi, 5 %) is not distinguishable",

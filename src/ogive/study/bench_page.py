@@ -68,7 +68,8 @@ def _styles(n: int) -> str:
         ".legend i{background:var(--c)} .lead{fill:none;stroke:var(--soft);stroke-width:1}",
         ".bar{stroke:var(--ink);stroke-width:4;stroke-linecap:round} th{padding:7px 10px}",
         "td:nth-child(2),th:nth-child(2){font:inherit;text-align:right} td:first-child,th:first-child{text-align:left}",
-        "td:last-child,th:last-child{text-align:left;white-space:normal;min-width:220px} h3{font-size:14px;margin:18px 0 0}",
+        "td:last-child,th:last-child{text-align:left;white-space:normal;min-width:220px}",
+        "h3{font-size:14px;margin:18px 0 0}",
     ]
     return "".join(rules)
 

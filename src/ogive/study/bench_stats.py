@@ -49,12 +49,14 @@ def noise_floor(table: Table, column: str) -> float | None:
         return None
     same = np.ascontiguousarray(table.space.canonical(table.genotypes[known]))
     keys = same.view(np.dtype((np.void, same.dtype.itemsize * same.shape[1]))).reshape(-1)
-    groups = np.unique(keys, return_inverse=True)[1].reshape(-1)
-    sizes = np.bincount(groups)
-    deviation = values[known] - (np.bincount(groups, values[known]) / sizes)[groups]
-    freedom = int((sizes - 1).sum())
-    # A group of one deviates by rounding at most, and is left out.
-    return float(np.sqrt((deviation[sizes[groups] > 1] ** 2).sum() / freedom)) if freedom else None
+    _, first, groups = np.unique(keys, return_index=True, return_inverse=True)
+    sizes, freedom = np.bincount(groups), len(groups) - len(first)
+    if not freedom:
+        return None
+    # Measured from a member of the group, so that equal values deviate by exactly 0.
+    above = values[known] - values[known][first][groups]
+    deviation = above - (np.bincount(groups, above) / sizes)[groups]
+    return float(np.sqrt((deviation**2).sum() / freedom))
 
 
 def resampled_means(values: Floats, seed: int) -> Floats:
