@@ -169,6 +169,7 @@ def test_folders_that_cannot_be_used(table, tmp_path):
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(OgiveError, match=r"not empty \(it holds 'thesis.tex'\)"):
         run_grid(grid_of(table), out=tmp_path / "full")
+    assert [p.name for p in (tmp_path / "full").iterdir()] == ["thesis.tex"]
     (tmp_path / "file").touch()
     with pytest.raises(StorageError, match="cannot be created"):
         run_grid(grid_of(table), out=tmp_path / "file")

@@ -183,7 +183,7 @@ def _print_case(bench: Bench, case: Case, quiet: bool) -> None:
     note(f"noise floor (spread between isomorphic architectures): {noise}", quiet)
     _print_rows(rows)
     note("seen: mean regret in the column that chose; found: share of runs that found its best", quiet)
-    note("~ not distinguishable from the best of its budget (* under the noise floor, or by chance)", quiet)
+    note("* best of its budget; ~ not distinguishable from it: under the noise floor, or by chance", quiet)
 
 
 def _print_rows(rows: Sequence[BenchRow]) -> None:

@@ -322,6 +322,9 @@ class _Store:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StorageError(f"'{self.path}' cannot be created: {error.strerror}; choose another folder") from error
+        others = sorted(p.name for p in self.path.iterdir() if not p.name.startswith("."))
+        if others and _SETTINGS not in others:
+            raise InputError(f"'{self.path}' is not empty (it holds '{others[0]}'); choose a new folder for --out")
         with stack:
             stack.enter_context(self._folder.lock())
             self._agree(settings)
@@ -330,8 +333,6 @@ class _Store:
     def _agree(self, settings: dict[str, Any]) -> None:
         file = self.path / _SETTINGS
         if not file.exists():
-            if others := sorted(p.name for p in self.path.iterdir() if not p.name.startswith(".")):
-                raise InputError(f"'{self.path}' is not empty (it holds '{others[0]}'); choose a new folder for --out")
             self._folder.write(_SETTINGS, json.dumps(settings, indent=2) + "\n")
             return
         try:
