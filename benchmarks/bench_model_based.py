@@ -1,6 +1,6 @@
 """Overhead of strategies: CPU time of 100 asks and tells on NAS-Bench-201, beside Optuna and pymoo at the same work.
 
-pytest benchmarks/bench_strategies.py --benchmark-only --benchmark-timer=time.process_time
+pytest benchmarks/bench_model_based.py --benchmark-only --benchmark-timer=time.process_time
 """
 
 from __future__ import annotations
