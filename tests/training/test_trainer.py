@@ -61,6 +61,39 @@ def test_one_step_is_nesterov_sgd_by_hand(blobs):
         torch.testing.assert_close(now.detach(), start.detach() - 0.5 * (1 + 0.9) * gradient, rtol=1e-4, atol=1e-6)
 
 
+class TwoHeads(nn.Module):
+    """Two linear heads over the same pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.auxiliary = nn.Linear(32, 4), nn.Linear(32, 4)
+
+    def forward(self, x):
+        return self.head(x.flatten(1))
+
+    def with_auxiliary(self, x):
+        return self.head(x.flatten(1)), self.auxiliary(x.flatten(1))
+
+
+@pytest.mark.parametrize("weight", [0.4, 0.0])
+def test_an_auxiliary_head_adds_its_share_of_the_loss(weight, blobs):
+    """One plain gradient step: each head moves by its own gradient, the auxiliary one scaled by its weight."""
+    blobs.sizes["train"] = 30
+    model = TwoHeads()
+    start = copy.deepcopy(model)
+    x = torch.tensor((blobs.split("train").x.astype(np.float32) - 100) / 60)
+    y = torch.tensor(blobs.split("train").y)
+    sum(F.cross_entropy(logits, y) for logits in start.with_auxiliary(x)).backward()
+    config = TrainConfig(
+        epochs=1, batch_size=30, lr=0.5, warmup=0.0, weight_decay=0.0, momentum=0.0, auxiliary_weight=weight
+    )
+    train(model, blobs, config)
+    for head, share in (("head", 1.0), ("auxiliary", weight)):
+        before = getattr(start, head).weight
+        expected = before.detach() - 0.5 * share * before.grad
+        torch.testing.assert_close(getattr(model, head).weight.detach(), expected)
+
+
 def test_gradients_are_clipped_to_the_norm(blobs):
     blobs.sizes["train"] = 30
     linear = nn.Sequential(nn.Flatten(), nn.Linear(32, 4))

@@ -52,6 +52,9 @@ class TrainConfig:
         Share of all steps in which the rate rises in a straight line to `lr`, in [0, 1).
     label_smoothing : float
         In [0, 1); training only, the reported losses are plain cross-entropy.
+    auxiliary_weight : float
+        Weight of the loss of the auxiliary head, for networks that have one (DARTS; 0.4 as published). Such a network
+        is trained without `compile`.
     augment : {"task", "none", "crop-flip"}
         "task" takes what the task names.
     clip_norm : float
@@ -78,6 +81,7 @@ class TrainConfig:
     schedule: Schedule = "one-cycle"
     warmup: float = 0.25
     label_smoothing: float = 0.0
+    auxiliary_weight: float = 0.4
     augment: Augment = "task"
     clip_norm: float = 0.0
     precision: Precision = "float32"
@@ -97,7 +101,7 @@ class TrainConfig:
                 raise InputError(f"training option {name}={value!r} must be a whole number >= {low}")
         for name in ("lr", "diverge_factor"):
             _check(name, getattr(self, name), lambda v: v > 0, "a number > 0")
-        for name in ("weight_decay", "clip_norm"):
+        for name in ("weight_decay", "clip_norm", "auxiliary_weight"):
             _check(name, getattr(self, name), lambda v: v >= 0, "a number >= 0")
         for name in ("momentum", "warmup", "label_smoothing"):
             _check(name, getattr(self, name), lambda v: 0 <= v < 1, "a number in [0, 1)")

@@ -235,8 +235,7 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         with self._autocast():
-            logits = self.forward(self._prepare(x))
-            loss = F.cross_entropy(logits, y, label_smoothing=self.config.label_smoothing)
+            loss = self._objective(self._prepare(x), y)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         if self.config.clip_norm:
@@ -245,6 +244,15 @@ class _Run:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return loss.detach()
+
+    def _objective(self, x: Tensor, y: Tensor) -> Tensor:
+        """Return the loss of a batch; the auxiliary head of a network that has one adds its share."""
+        smoothing = self.config.label_smoothing
+        if getattr(self.model, "auxiliary", None) is None:
+            return F.cross_entropy(self.forward(x), y, label_smoothing=smoothing)
+        logits, auxiliary = self.model.with_auxiliary(x)
+        loss = F.cross_entropy(logits, y, label_smoothing=smoothing)
+        return loss + self.config.auxiliary_weight * F.cross_entropy(auxiliary, y, label_smoothing=smoothing)
 
     def _prepare(self, x: Tensor) -> Tensor:
         return x.contiguous(memory_format=self.layout) if x.ndim == 4 else x
