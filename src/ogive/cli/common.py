@@ -12,6 +12,9 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar and no notes.")]
 Seed = Annotated[int, typer.Option("--seed", help="Fixes every random decision.")]
+SpaceSpec = Annotated[str, typer.Option("--space", "-s", help="Space, as name or name:option=value,...")]
+TaskSpec = Annotated[str, typer.Option("--task", "-t", help="Task, as name or name:option=value,...")]
+Device = Annotated[str, typer.Option("--device", help="PyTorch device, such as cpu or cuda.")]
 Plugins = Annotated[
     list[str] | None,
     typer.Option("--plugin", help="Module or .py file that registers spaces, tasks, metrics or strategies."),

@@ -6,18 +6,17 @@ from typing import Annotated, Any
 
 import typer
 
-from ogive.cli.common import Json, Plugins, Quiet, Seed, emit, load_plugins, note, number, split_list
+from ogive.cli.common import Device, Json, Plugins, Quiet, Seed, SpaceSpec, emit, load_plugins, note, number, split_list
 
 
 def measure(
     archs: Annotated[list[str], typer.Argument(metavar="ARCH...", help="Architecture strings of the space.")],
-    space: Annotated[
-        str, typer.Option("--space", "-s", help="Space, as name or name:option=value,...")
-    ] = "nasbench201",
+    space: SpaceSpec = "nasbench201",
     metrics: Annotated[
         str, typer.Option("--metrics", "-m", help="Metrics, separated by commas.")
     ] = "params,macs,relus",
     task: Annotated[str, typer.Option("--task", "-t", help="Task; counting needs only its shapes.")] = "digits",
+    device: Device = "cpu",
     seed: Seed = 0,
     plugin: Plugins = None,
     quiet: Quiet = False,
@@ -34,7 +33,7 @@ def measure(
     wanted = list(dict.fromkeys(n for m in named for n in (m.name, *m.baseline)))
     genotypes = where.parse(archs)
     note(f"measuring {len(archs)} of {where.spec} for {task}, seed {seed}", quiet or json)
-    scores = evaluate(wanted, where, genotypes, Context(task=get_task(task), seed=seed))
+    scores = evaluate(wanted, where, genotypes, Context(task=get_task(task), seed=seed, device=device))
     rows: list[dict[str, Any]] = []
     for i, arch in enumerate(archs):
         row: dict[str, Any] = {"arch": arch, **{m: float(v[i]) for m, v in scores.values.items()}}

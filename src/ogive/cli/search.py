@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ogive._errors import InputError
-from ogive.cli.common import Json, Plugins, Quiet, Seed, emit, load_plugins, note, number, split_list
+from ogive.cli.common import (
+    Device,
+    Json,
+    Plugins,
+    Quiet,
+    Seed,
+    SpaceSpec,
+    TaskSpec,
+    emit,
+    load_plugins,
+    note,
+    number,
+    split_list,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,8 +42,8 @@ _SHOWN = 8
 
 
 def search(
-    space: Annotated[str, typer.Option("--space", "-s", help="Space, as name or name:option=value,...")] = _SPACE,
-    task: Annotated[str, typer.Option("--task", "-t", help="Task, as name or name:option=value,...")] = _TASK,
+    space: SpaceSpec = _SPACE,
+    task: TaskSpec = _TASK,
     maximize: Annotated[
         list[str] | None,
         typer.Option("--maximize", help="Metrics to maximise [default: accuracy@train if no objective is given]."),
@@ -73,7 +86,7 @@ def search(
             help="Trainings of the chosen one for its test accuracy [default: 5 for trained objectives, else 0].",
         ),
     ] = None,
-    device: Annotated[str, typer.Option("--device", help="PyTorch device, such as cpu or cuda.")] = "cpu",
+    device: Device = "cpu",
     seed: Seed = 0,
     plugin: Plugins = None,
     quiet: Quiet = False,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ogive._errors import InputError
-from ogive.cli.common import Json, Plugins, Quiet, Seed, emit, load_plugins, note
+from ogive.cli.common import Device, Json, Plugins, Quiet, Seed, SpaceSpec, TaskSpec, emit, load_plugins, note
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,17 +27,15 @@ _ONE_THREAD_MACS = 1_000_000_000
 
 def train(
     arch: Annotated[str, typer.Argument(metavar="ARCH", help="Architecture string of the space.")],
-    space: Annotated[
-        str, typer.Option("--space", "-s", help="Space, as name or name:option=value,...")
-    ] = "nasbench201",
-    task: Annotated[str, typer.Option("--task", "-t", help="Task, as name or name:option=value,...")] = "digits",
+    space: SpaceSpec = "nasbench201",
+    task: TaskSpec = "digits",
     epochs: Annotated[int | None, typer.Option("--epochs", "-e", help="Passes over the training split.")] = None,
     batch_size: Annotated[int | None, typer.Option("--batch-size", "-b", help="Examples a step.")] = None,
     lr: Annotated[float | None, typer.Option("--lr", help="Highest learning rate of the schedule.")] = None,
     options: Annotated[
         str, typer.Option("--set", help="Other options of the recipe, as name=value,name=value (see docs/training.md).")
     ] = "",
-    device: Annotated[str, typer.Option("--device", help="PyTorch device, such as cpu or cuda.")] = "cpu",
+    device: Device = "cpu",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder of the results [default: runs/train-... by content].")
     ] = None,
