@@ -66,6 +66,7 @@ def test_plugin_metric(tmp_path, capsys):
         ([CONV, "--space", "nasbench201:C=0"], "C >= 1"),
         ([CONV, "--space", "nasbench201:width=8"], "unexpected keyword argument 'width'"),
         ([CONV, "--metrics", "accuracy@nowhere"], "nowhere"),
+        ([CONV, "--metrics", "snip", "--device", "warp"], "device 'warp' cannot be used"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_2(args, message, capsys):

@@ -280,7 +280,7 @@ def test_searching_does_not_import_torch():
 import json, sys
 import numpy as np
 from ogive.spaces import SPACES, Shape, get_space
-for name in SPACES:
+for name in sorted(set(SPACES) - {"template"}):
     space = get_space(name)
     g = space.sample(10, np.random.default_rng(0))
     space.mutate(g, np.random.default_rng(0)); space.canonical(g); space.graph(g); space.count(g, Shape((3, 8, 8), 2))

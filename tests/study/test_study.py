@@ -438,3 +438,10 @@ def test_a_search_on_counts_imports_neither_torch_nor_pandas():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(("strategy", "batch"), [("random", 50), ("bo:initial=5", 1), ("optuna:TPESampler", 1)])
+def test_cheap_metrics_are_asked_for_in_batches_that_suit_the_strategy(strategy, batch):
+    assert make(("rugged",), (), strategy=strategy).config.batch == batch
+    assert make(("rugged",), (), strategy=strategy, batch=7).config.batch == 7
+    assert make(("slow@test",), (), strategy=strategy, workers=0).config.batch == 1

@@ -162,14 +162,15 @@ def _provider(names: tuple[str, ...], space: Space, genotype: Genotypes, context
     import torch
 
     from ogive.training.seeding import seeded
+    from ogive.training.trainer import find_device
 
-    task = context.need_task(names[0])
+    task, device = context.need_task(names[0]), find_device(context.device)
     config = ZeroCostConfig.of(context.options.get("zero_cost", {}))
     with seeded(context.seed):
         # Built on the CPU also for a GPU, so that one seed gives one set of weights.
-        model = space.build(genotype, task).to(context.device)
+        model = space.build(genotype, task).to(device)
     x, y = draw_batch(task, config, context.seed)
-    inputs, targets = torch.from_numpy(x).to(context.device), torch.from_numpy(y).to(context.device)
+    inputs, targets = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
     return score_network(model, inputs, targets, names, seed=context.seed, zico_batches=config.zico_batches)
 
 

@@ -48,6 +48,9 @@ class Strategy(ABC):
         Whether it can handle more than one objective.
     lockstep : bool
         Whether it can have more than one lane.
+    batch : int
+        Proposals that a study draws together, unless told otherwise, where measuring costs next to nothing: few where
+        each answer changes what is worth asking next.
 
     Raises
     ------
@@ -58,6 +61,7 @@ class Strategy(ABC):
     name: ClassVar[str]
     multi_objective: ClassVar[bool] = False
     lockstep: ClassVar[bool] = False
+    batch: ClassVar[int] = 1
 
     def __init__(self, space: Space, *, n_objectives: int = 1, seed: int = 0, lanes: int = 1) -> None:
         if n_objectives > 1 and not self.multi_objective:
@@ -199,6 +203,11 @@ STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
         "reinforce": "ogive.strategies.reinforce",
     },
 )
+
+
+def batch_of(spec: str) -> int:
+    """Return how many proposals of a strategy, written as for `get_strategy`, are drawn together by default."""
+    return int(getattr(STRATEGIES.get(spec.partition(":")[0].strip()), "batch", Strategy.batch))
 
 
 def get_strategy(spec: str, space: Space, *, n_objectives: int = 1, seed: int = 0, lanes: int = 1) -> Strategy:

@@ -33,6 +33,7 @@ class Evolution(Strategy):
     """
 
     name = "evolution"
+    batch = 10
     lockstep = True
 
     def __init__(

@@ -39,6 +39,7 @@ class NSGA2(Strategy):
     """
 
     name = "nsga2"
+    batch = 10
     multi_objective = True
 
     def __init__(

@@ -58,6 +58,7 @@ class Pymoo(Replay):
     """
 
     name = "pymoo"
+    batch = 10
     multi_objective = True
 
     def __init__(

@@ -14,6 +14,7 @@ class Random(Strategy):
     """Independent draws from the space, each option with its weight. Repeats are possible."""
 
     name = "random"
+    batch = 50
     multi_objective = True
     lockstep = True
 

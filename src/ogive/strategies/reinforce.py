@@ -43,6 +43,7 @@ class Reinforce(Strategy):
     """
 
     name = "reinforce"
+    batch = 10
     multi_objective = True
 
     def __init__(

@@ -18,7 +18,7 @@ from ogive._errors import InfeasibleError, InputError, StorageError
 from ogive._registry import load_plugin
 from ogive.metrics.base import Cost, resolve
 from ogive.spaces.base import Space, get_space
-from ogive.strategies.base import Strategy, get_strategy
+from ogive.strategies.base import Strategy, batch_of, get_strategy
 from ogive.study.config import Repeats, StudyConfig, versions
 from ogive.study.directory import RunDirectory
 from ogive.study.engine import Engine, Executor
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
     from ogive.training.config import TrainConfig
 
-_CHEAP_BATCH = 50
 _WINDOW = 4
 _MOST_WORKERS = 8
 
@@ -68,7 +67,7 @@ class Study:
         Processes that measure; 0 measures in this one. By default one for each core (at most 8) where a metric is
         dear, else 0. It never changes the candidates, unless it exceeds `window`'s default of 4.
     batch : int, optional
-        Candidates drawn together; by default 50 where all metrics are cheap, else 1.
+        Candidates drawn together; by default what the strategy likes where all metrics are cheap, else 1.
     window : int, optional
         Batches that may be drawn before the first of them is told to the strategy.
     train : TrainConfig or mapping, optional
@@ -138,16 +137,17 @@ class Study:
         up, down = _names(maximize), _names(minimize)
         dear = any(resolve(name).cost > Cost.COUNT for name in (*up, *down))
         workers = (min(os.cpu_count() or 1, _MOST_WORKERS) if dear else 0) if workers is None else workers
+        strategy = strategy or ("evolution" if len(up) + len(down) == 1 else "nsga2")
         config = StudyConfig(
             space=space.spec,
             task=None if task is None else task.spec,
             maximize=up,
             minimize=down,
             where=_names(where),
-            strategy=strategy or ("evolution" if len(up) + len(down) == 1 else "nsga2"),
+            strategy=strategy,
             trials=trials,
             seed=seed,
-            batch=(1 if dear else _CHEAP_BATCH) if batch is None else batch,
+            batch=(1 if dear else batch_of(strategy)) if batch is None else batch,
             window=(max(_WINDOW, workers) if dear else 1) if window is None else window,
             repeats=repeats,
             max_draws=max_draws,
