@@ -35,12 +35,11 @@ class BoTorch(Bayesian):
     Parameters
     ----------
     space, n_objectives, seed, initial, encoding, siblings
-        See `Bayesian`.
+        See `Bayesian`. An improvement being one of the function, a sibling promises next to none.
     samples : int
         Draws from the posterior, of a quasi-random sequence.
     candidates : int
-        How many candidates the acquisition is computed of: the best by non-dominated front of mean plus two standard
-        deviations.
+        Of how many classes the acquisition is computed: those where the same models promise most by `expected_gain`.
 
     Raises
     ------
@@ -82,8 +81,8 @@ class BoTorch(Bayesian):
         with _sandbox(self.rng):
             models = [self._fit(told, y[:, [j]], theta, learn) for j, theta in enumerate(start)]
             model = models[0] if len(models) == 1 else ModelListGP(*models)
-            view = _Draws(model.eval().requires_grad_(False), told, y, seen, self.samples)
-            view.screen(self.candidates, self.rng)
+            model = model.eval().requires_grad_(False)
+            view = _Draws(model, told, y, seen, self.samples, self.candidates, self.rng)
         self._theta = np.stack([torch.nn.utils.parameters_to_vector(m.parameters()).numpy() for m in models])
         return view
 
@@ -117,31 +116,27 @@ class BoTorch(Bayesian):
 class _Draws:
     """The acquisition of the candidates that pass the screening."""
 
-    def __init__(self, model: Any, told: Any, y: Any, seen: Any, samples: int) -> None:
-        self._model, self._told, self._y, self._seen, self._samples = model, told, y, seen, samples
+    def __init__(
+        self, model: Any, told: Any, y: Any, seen: Any, samples: int, candidates: int, rng: np.random.Generator
+    ) -> None:
+        self._model, self._told, self._seen, self._samples = model, told, seen, samples
         self._worst = y.amin(dim=0) - 0.1
         self._pending: list[int] = []
-        self._order = np.arange(len(seen))
-        self._screened = len(seen)
-
-    def screen(self, candidates: int, rng: np.random.Generator) -> None:
-        """Leave to the acquisition the best by what `bo` would make of the same models, its cost being bearable."""
         # In pieces, because a posterior is joint and its covariance grows with the square of the rows.
-        parts = [self._model.posterior(part) for part in self._seen.split(_CHUNK)]
+        parts = [model.posterior(part) for part in seen.split(_CHUNK)]
         mean, std = np.concatenate([p.mean for p in parts]), np.concatenate([p.variance.sqrt() for p in parts])
-        gain = expected_gain(mean, std, self._y.numpy(), self._worst.numpy(), rng)
-        self._order, self._screened = np.argsort(-gain, kind="stable"), candidates
+        order = np.argsort(-expected_gain(mean, std, y.numpy(), self._worst.numpy(), rng), kind="stable")
+        self._best, self._rest = order[:candidates], order[candidates:]
 
     def promise(self, rng: np.random.Generator) -> Floats:
         """Return the logarithm of the expected improvement; of what was screened out, lower than all others."""
         import torch
 
-        best, rest = self._order[: self._screened], self._order[self._screened :]
         with _sandbox(rng) as seed:
             acquisition = self._acquisition(seed)
-            values = torch.cat([acquisition(part) for part in self._seen[best][:, None].split(_CHUNK)]).numpy()
-        promise = np.empty(len(self._order))
-        promise[best], promise[rest] = values, values.min() - 1.0 - np.arange(len(rest))
+            values = torch.cat([acquisition(part) for part in self._seen[self._best][:, None].split(_CHUNK)]).numpy()
+        promise = np.empty(len(self._seen))
+        promise[self._best], promise[self._rest] = values, values.min() - 1.0 - np.arange(len(self._rest))
         return promise
 
     def _acquisition(self, seed: int) -> Any:
@@ -156,7 +151,7 @@ class _Draws:
             "prune_baseline": True,
             "sampler": SobolQMCNormalSampler(torch.Size([self._samples]), seed=seed),
         }
-        if self._y.shape[1] == 1:
+        if len(self._worst) == 1:
             return qLogNoisyExpectedImprovement(self._model, **common)
         return qLogNoisyExpectedHypervolumeImprovement(self._model, ref_point=self._worst, **common)
 
