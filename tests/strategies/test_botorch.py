@@ -190,3 +190,24 @@ def test_without_botorch_it_says_what_to_install(monkeypatch):
 def test_bad_options(spec):
     with pytest.raises(InputError, match="strategy 'botorch' needs"):
         get_strategy(spec, get_space("nasbench201"))
+
+
+def test_the_number_of_threads_does_not_change_the_choices():
+    space = get_space("nasbench201")
+
+    def draws(threads):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            strategy = get_strategy("botorch:initial=6,samples=4,candidates=30", space, n_objectives=2, seed=1)
+            rows = []
+            for _ in range(5):
+                rows.append(strategy.ask(3))
+                counts = space.count(rows[-1], Shape((3, 32, 32), 10))
+                strategy.tell(rows[-1], np.stack([counts["relus"], -counts["params"]], axis=1).astype(np.float64))
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+        return np.concatenate(rows)
+
+    np.testing.assert_array_equal(draws(1), draws(2))

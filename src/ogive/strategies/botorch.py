@@ -162,8 +162,9 @@ class _Draws:
 
 @contextmanager
 def _sandbox(rng: np.random.Generator) -> Iterator[int]:
-    """Let BoTorch draw from a seed of our own and warn nobody; yields that seed.
+    """Let BoTorch draw from a seed of our own, on one thread, and warn nobody; yields that seed.
 
+    One thread, because sums in another order round otherwise, and the choices would depend on the number of cores.
     Its optional kernel in C++ stays away: compiled on the first use, it takes a compiler and a minute, and makes the
     choices depend on whether there is one.
     """
@@ -171,14 +172,16 @@ def _sandbox(rng: np.random.Generator) -> Iterator[int]:
 
     logei = require("botorch.acquisition.multi_objective.logei", "bo", "the strategy 'botorch'")
     attempted, logei._load_attempted = getattr(logei, "_load_attempted", True), True
-    seed = int(rng.integers(2**31))
+    seed, threads = int(rng.integers(2**31)), torch.get_num_threads()
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # Not `torch.manual_seed`, which also seeds the generators of the accelerators.
         torch.default_generator.manual_seed(seed)
+        torch.set_num_threads(1)
         try:
             yield seed
         finally:
+            torch.set_num_threads(threads)
             logei._load_attempted = attempted
 
 
