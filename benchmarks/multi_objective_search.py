@@ -1,6 +1,7 @@
 """Three objectives on NAS-Bench-201: hypervolume after a budget, as a share of that of the exact front of all cells.
 
     python benchmarks/multi_objective_search.py [--seeds 20] [--first-seed 0] [--strategies random;nsga2;bo]
+                                                [--budgets 50 100]
 
 Accuracy (CIFAR-10, single-run validation, up), latency on a Pixel 3 (ms, down), ReLUs (down). The reference point lies
 a tenth of the exact front's extent below its worst value in every objective. Needs `nasbench201.csv.gz` and
@@ -21,8 +22,6 @@ from ogive.spaces.base import Shape, get_space
 from ogive.strategies import get_strategy
 from ogive.strategies.pareto import hypervolume, pareto_mask
 
-BUDGETS = (50, 100, 200)
-
 
 def objectives(folder: Path) -> tuple:
     """Return the space and the objectives of every cell by its index, all maximised, scaled to the exact front."""
@@ -40,16 +39,16 @@ def objectives(folder: Path) -> tuple:
     return space, by_index, scaled
 
 
-def run(spec: str, space, by_index, seed: int) -> list[float]:
+def run(spec: str, space, by_index, seed: int, budgets: list[int]) -> list[float]:
     """Return the hypervolume after every budget."""
     strategy = get_strategy(spec, space, n_objectives=3, seed=seed)
     seen = np.empty((0, 3))
-    for _ in range(BUDGETS[-1]):
+    for _ in range(max(budgets)):
         genotypes = strategy.ask(1)
         values = by_index[space.index(genotypes)]
         strategy.tell(genotypes, values)
         seen = np.concatenate([seen, values])
-    return [volume(seen[:b]) for b in BUDGETS]
+    return [volume(seen[:b]) for b in budgets]
 
 
 def volume(values: np.ndarray) -> float:
@@ -61,16 +60,18 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=1000)
     parser.add_argument("--strategies", default="random;nsga2;nsga2:population=20;bo", help="separated by semicolons")
+    parser.add_argument("--budgets", type=int, nargs="+", default=[50, 100, 200], help="evaluations")
     options = parser.parse_args()
+    budgets = options.budgets
     space, by_index, scaled = objectives(Path(os.environ["OGIVE_SHARED"]))
     exact = volume(scaled)
     print(f"exact front: {int(pareto_mask(scaled).sum())} cells, hypervolume {exact:.4f}", flush=True)
     for spec in options.strategies.split(";"):
         start = time.process_time()
         seeds = range(options.first_seed, options.first_seed + options.seeds)
-        share = np.array([run(spec, space, by_index, seed) for seed in seeds]) / exact
+        share = np.array([run(spec, space, by_index, seed, budgets) for seed in seeds]) / exact
         half = 1.96 * share.std(axis=0, ddof=1) / np.sqrt(options.seeds)
-        figures = "  ".join(f"{b}: {m:.4f} ±{h:.4f}" for b, m, h in zip(BUDGETS, share.mean(axis=0), half, strict=True))
+        figures = "  ".join(f"{b}: {m:.4f} ±{h:.4f}" for b, m, h in zip(budgets, share.mean(axis=0), half, strict=True))
         print(f"{spec:24} {figures}  CPU {(time.process_time() - start) / options.seeds:.2f} s a run", flush=True)
 
 

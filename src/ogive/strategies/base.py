@@ -194,6 +194,7 @@ STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
     {
         "bananas": "ogive.strategies.bananas",
         "bo": "ogive.strategies.bayesian",
+        "botorch": "ogive.strategies.botorch",
         "evolution": "ogive.strategies.evolution",
         "local": "ogive.strategies.local",
         "nsga2": "ogive.strategies.nsga2",

@@ -11,7 +11,7 @@ of the observation). Several objectives have a model each and share the expected
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from ogive.strategies._pool import Pool, enumerable, sampled
 from ogive.strategies.base import STRATEGIES, Floats, Strategy, count_option
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ogive.predictors.gaussian_process import Posterior
     from ogive.spaces.base import Genotypes, Space
 
@@ -29,6 +31,16 @@ _STEPS = 15
 _GROWTH = 1.1
 _DIRECTIONS = 128
 _LOG_ROOT_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class View(Protocol):
+    """What the models of one `ask` say of every class of candidates."""
+
+    def promise(self, rng: np.random.Generator) -> Floats:
+        """Return how much a measurement of each class is worth, on a scale that only orders them, ``(k,)``."""
+
+    def believe(self, kind: int) -> None:
+        """Go on as if a candidate of this class were being measured."""
 
 
 class Bayesian(Strategy):
@@ -66,7 +78,7 @@ class Bayesian(Strategy):
 
         self.initial = count_option(self.name, "initial", initial, 1)
         if not isinstance(siblings, bool):
-            raise InputError(f"strategy 'bo' needs siblings=true or siblings=false, not {siblings}")
+            raise InputError(f"strategy '{self.name}' needs siblings=true or siblings=false, not {siblings}")
         self.siblings = siblings
         self._features = Features(space, encoding)
         self._history = History(space, n_objectives)
@@ -138,35 +150,41 @@ class Bayesian(Strategy):
 
     # ---------------------------------------------------------------- the model
 
-    def _view(self, X: Floats) -> _View:
+    def _view(self, X: Floats) -> View:
         """Fit one Gaussian process for each objective, from where the last fit ended, and look at the candidates."""
-        from ogive.predictors.base import rank_gaussian
         from ogive.predictors.gaussian_process import GaussianProcess
 
-        history, scores = self._history, self._history.scores()
-        labels = np.arange(len(history))
-        if len(labels) > _LABELS:
-            # The best half, and of the others every so manyth, so that the model still knows what is bad.
-            order = history.best_first()
-            rest = order[_LABELS // 2 :]
-            thinned = rest[np.linspace(0, len(rest) - 1, _LABELS // 2).astype(np.intp)]
-            labels = np.concatenate([order[: _LABELS // 2], thinned])
-        F = self._features(history.genotypes[labels])
-        learn = len(history) >= _GROWTH * self._learned
-        if learn:
-            self._learned = len(history)
-        posteriors, targets = [], []
+        F, targets, learn = self._lessons()
+        posteriors = []
         for objective in range(self.n_objectives):
             process = GaussianProcess(
                 groups=self._features.groups.tolist(), length_scale=1.5, steps=_STEPS, optimise=learn
             )
             if self._theta is not None:
                 process.theta = self._theta[objective]
-            target = rank_gaussian(scores[labels, objective])
-            posteriors.append(process.fit(F, target).posterior(X))
-            targets.append(target)
+            posteriors.append(process.fit(F, targets[:, objective]).posterior(X))
         self._theta = np.stack([p.process.theta for p in posteriors])
-        return _View(posteriors, np.stack(targets, axis=1))
+        return _View(posteriors, targets)
+
+    def _lessons(self) -> tuple[Floats, Floats, bool]:
+        """Return features and normal scores of what the models learn from, and whether a new fit is due."""
+        from ogive.predictors.base import rank_gaussian
+
+        labels, scores = self._labels(), self._history.scores()
+        targets = np.stack([rank_gaussian(column) for column in scores[labels].T], axis=1)
+        learn = len(self._history) >= _GROWTH * self._learned
+        if learn:
+            self._learned = len(self._history)
+        return self._features(self._history.genotypes[labels]), targets, learn
+
+    def _labels(self) -> NDArray[np.intp]:
+        """Return all answers, or the best half and of the others every so manyth: what is bad must stay known."""
+        if len(self._history) <= _LABELS:
+            return np.arange(len(self._history))
+        order = self._history.best_first()
+        rest = order[_LABELS // 2 :]
+        thinned = rest[np.linspace(0, len(rest) - 1, _LABELS // 2).astype(np.intp)]
+        return np.concatenate([order[: _LABELS // 2], thinned])
 
     # ---------------------------------------------------------------- answers
 
@@ -198,31 +216,10 @@ class _View:
         self._worst = front.min(axis=0) - 0.1
 
     def promise(self, rng: np.random.Generator) -> Floats:
-        """Return by how much a measurement of every class would be expected to improve on what was reached, ``(k,)``.
-
-        For one objective the logarithm of the expected improvement. For several the expected gain of hypervolume,
-        estimated over random directions and as many draws of the measurement (Zhang and Golovin, "Random Hypervolume
-        Scalarizations for Provable Multi-Objective Black Box Optimization", ICML 2020, lemma 5); where no draw of any
-        candidate gains, how close it comes in the best direction.
-        """
+        """Return the gain to be expected of a measurement of every class, ``(k,)``; see `expected_gain`."""
         mean = np.stack([p.mean for p in self._posteriors], axis=1)
         std = np.stack([np.hypot(p.std, p.noise) for p in self._posteriors], axis=1)
-        if mean.shape[1] == 1:
-            u = (mean[:, 0] - self._front.max()) / std[:, 0]
-            return np.asarray(log_improvement(u) + np.log(std[:, 0]))
-        gain = np.full((len(mean), _DIRECTIONS), np.inf)
-        reached = np.full((len(self._front), _DIRECTIONS), np.inf)
-        directions = np.abs(rng.standard_normal((mean.shape[1], _DIRECTIONS)))
-        directions /= np.linalg.norm(directions, axis=0)
-        for j, direction in enumerate(directions):
-            drawn = mean[:, j, None] + std[:, j, None] * rng.standard_normal(_DIRECTIONS)
-            np.minimum(gain, (drawn - self._worst[j]) / direction, out=gain)
-            np.minimum(reached, (self._front[:, j, None] - self._worst[j]) / direction, out=reached)
-        # How far each reaches along a direction before it leaves the box it dominates, to the power of the dimension.
-        m = len(directions)
-        gain = np.maximum(gain, 0.0) ** m - np.maximum(reached, 0.0).max(axis=0) ** m
-        total = np.maximum(gain, 0.0).mean(axis=1)
-        return np.asarray(total if (total > 0).any() else gain.max(axis=1))
+        return expected_gain(mean, std, self._front, self._worst, rng)
 
     def believe(self, kind: int) -> None:
         """Go on as if a candidate of this class had been measured and had come out as expected."""
@@ -230,6 +227,40 @@ class _View:
             posterior.believe(kind)
         if len(self._posteriors) > 1:
             self._front = np.vstack([self._front, [p.mean[kind] for p in self._posteriors]])
+
+
+def expected_gain(mean: Floats, std: Floats, front: Floats, worst: Floats, rng: np.random.Generator) -> Floats:
+    """Return by how much Gaussian draws would be expected to improve on what was reached, ``(k,)``.
+
+    For one objective the logarithm of the expected improvement. For several the expected gain of hypervolume, estimated
+    over random directions and as many draws (Zhang and Golovin, "Random Hypervolume Scalarizations for Provable
+    Multi-Objective Black Box Optimization", ICML 2020, lemma 5); where no draw of any candidate gains, how close it
+    comes in the best direction.
+
+    Parameters
+    ----------
+    mean, std : ndarray of float64, (k, n_objectives)
+    front : ndarray of float64, (n, n_objectives)
+    worst : ndarray of float64, (n_objectives,)
+        Reference point.
+    rng : numpy.random.Generator
+    """
+    if mean.shape[1] == 1:
+        u = (mean[:, 0] - front.max()) / std[:, 0]
+        return np.asarray(log_improvement(u) + np.log(std[:, 0]))
+    gain = np.full((len(mean), _DIRECTIONS), np.inf)
+    reached = np.full((len(front), _DIRECTIONS), np.inf)
+    directions = np.abs(rng.standard_normal((mean.shape[1], _DIRECTIONS)))
+    directions /= np.linalg.norm(directions, axis=0)
+    for j, direction in enumerate(directions):
+        drawn = mean[:, j, None] + std[:, j, None] * rng.standard_normal(_DIRECTIONS)
+        np.minimum(gain, (drawn - worst[j]) / direction, out=gain)
+        np.minimum(reached, (front[:, j, None] - worst[j]) / direction, out=reached)
+    # How far each reaches along a direction before it leaves the box it dominates, to the power of the dimension.
+    m = len(directions)
+    gain = np.maximum(gain, 0.0) ** m - np.maximum(reached, 0.0).max(axis=0) ** m
+    total = np.maximum(gain, 0.0).mean(axis=1)
+    return np.asarray(total if (total > 0).any() else gain.max(axis=1))
 
 
 def log_improvement(u: Floats) -> Floats:
