@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from ogive.metrics.base import Context, evaluate
+from ogive.metrics.base import Context
+from ogive.metrics.evaluate import evaluate
 from ogive.spaces.base import Shape, get_space
 
 COUNTS = ["params", "macs", "relus", "depth"]

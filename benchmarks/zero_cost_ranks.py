@@ -18,7 +18,8 @@ import pandas as pd
 import torch
 from scipy.stats import spearmanr
 
-from ogive.metrics.base import Context, evaluate
+from ogive.metrics.base import Context
+from ogive.metrics.evaluate import evaluate
 from ogive.metrics.zero_cost import PROXIES
 from ogive.spaces.base import get_space
 from ogive.tasks.base import get_task

@@ -11,8 +11,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ogive._errors import DivergedError, InputError, UnknownNameError
-from ogive.metrics.base import METRICS, Constraint, Context, Cost, Metric, evaluate, metric, resolve
+from ogive.metrics.base import METRICS, Constraint, Context, Cost, Metric, metric, resolve
+from ogive.metrics.evaluate import evaluate
 from ogive.spaces.base import get_space
+from ogive.tasks.base import get_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -285,3 +287,19 @@ def test_violation_grows_with_the_distance_relative_to_the_bound(bound: float, a
 
 def test_violation_of_an_unmeasured_value_is_infinite() -> None:
     assert Constraint("params", "<=", 3.0).violation(np.array([np.nan, 3.0])).tolist() == [math.inf, 0.0]
+
+
+def test_a_metric_on_a_task_of_its_own_is_the_metric_with_that_task() -> None:
+    space = get_space("nasbench201:C=4,N=1")
+    genotypes = space.sample(3, np.random.default_rng(0))
+    mixed = evaluate(["params/cifar100", "params", "macs/cifar100"], space, genotypes, Context(get_task("digits")))
+    alone = evaluate(["params", "macs"], space, genotypes, Context(get_task("cifar100")))
+    assert mixed.values["params/cifar100"].tolist() == alone.values["params"].tolist()
+    assert mixed.values["macs/cifar100"].tolist() == alone.values["macs"].tolist()
+    assert (mixed.values["params"] < mixed.values["params/cifar100"]).all(), "ten classes need fewer weights than 100"
+
+
+def test_a_constraint_may_name_a_task_with_options() -> None:
+    assert str(Constraint.parse("accuracy@train/digits >= 90")) == "accuracy@train/digits>=90"
+    with pytest.raises(UnknownNameError, match="unknown task 'digit'"):
+        Constraint.parse("accuracy@train/digit>=90")

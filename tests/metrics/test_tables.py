@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from ogive import OgiveError
 from ogive._paths import data_home
-from ogive.metrics.base import Context, Cost, evaluate, resolve
+from ogive.metrics.base import Context, Cost, resolve
+from ogive.metrics.evaluate import evaluate
 from ogive.metrics.tables import Column, Table, import_table, table_info, table_names
 from ogive.spaces import Choice, Space, get_space
 from ogive.testing.strategy import Box

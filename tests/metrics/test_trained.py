@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from ogive._errors import InputError
-from ogive.metrics.base import Context, Cost, evaluate, resolve
+from ogive.metrics.base import Context, Cost, resolve
+from ogive.metrics.evaluate import evaluate
 from ogive.spaces.base import get_space
 from ogive.tasks import get_task
 from ogive.tasks.digits import Digits

@@ -14,7 +14,8 @@ from torch.nn.functional import cross_entropy
 
 from ogive._errors import DivergedError, InputError, OgiveError, UnknownNameError
 from ogive.metrics._zero_cost_formulas import epe_nas, jacov, nwot, zico
-from ogive.metrics.base import METRICS, Context, Cost, evaluate
+from ogive.metrics.base import METRICS, Context, Cost
+from ogive.metrics.evaluate import evaluate
 from ogive.metrics.zero_cost import PROXIES, ZeroCostConfig, draw_batch, score_network
 from ogive.spaces.base import get_space
 from ogive.tasks.base import get_task

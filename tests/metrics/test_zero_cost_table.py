@@ -12,7 +12,8 @@ import pytest
 import torch
 from scipy.stats import spearmanr
 
-from ogive.metrics.base import Context, evaluate
+from ogive.metrics.base import Context
+from ogive.metrics.evaluate import evaluate
 from ogive.metrics.zero_cost import score_network
 from ogive.nn.cells import CellNetwork
 from ogive.spaces.base import Shape, get_space

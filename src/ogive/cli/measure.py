@@ -24,7 +24,8 @@ def measure(
 ) -> None:
     """Measure architectures: counts, zero-cost scores, table look-ups, trained accuracy."""
     load_plugins(plugin)
-    from ogive.metrics.base import Context, evaluate, resolve
+    from ogive.metrics.base import Context, resolve
+    from ogive.metrics.evaluate import evaluate
     from ogive.spaces.base import get_space
     from ogive.tasks.base import get_task
 

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ogive._errors import InputError, OgiveError
+from ogive._errors import InputError
 from ogive._registry import Registry
 
 if TYPE_CHECKING:
@@ -170,29 +170,63 @@ def metric(name: str, **info: Any) -> Callable[[Callable[..., Floats]], Callable
 
 
 def resolve(spec: str) -> Metric:
-    """Return the metric written as ``quantity`` or ``quantity@source``.
+    """Return the metric written as ``quantity`` or ``quantity@source``, for another task with ``/task`` behind it.
 
-    A source that is no registered metric is looked up among the imported tables.
+    A source that is no registered metric is looked up among the imported tables. ``accuracy@train/mnist`` is
+    ``accuracy@train`` on the task ``mnist``, whatever the task of the search.
 
     Raises
     ------
     UnknownNameError
-        If there is no such metric, naming the nearest.
+        If there is no such metric or task, naming the nearest.
     """
     spec = spec.strip()
-    if spec in METRICS:
-        return METRICS.get(spec)
-    quantity, at, source = spec.partition("@")
-    if at:
-        if any(name.endswith(f"@{source}") for name in METRICS.names()):
-            return METRICS.get(spec)
+    quantity, at, rest = spec.partition("@")
+    source, slash, task = rest.partition("/") if at else ("", "", "")
+    if not at:
+        quantity, slash, task = spec.partition("/")
+    found = _resolve(quantity, source)
+    return found if not slash else _on_task(found, task)
+
+
+def _resolve(quantity: str, source: str) -> Metric:
+    spec = f"{quantity}@{source}" if source else quantity
+    if source and spec not in METRICS and not any(name.endswith(f"@{source}") for name in METRICS.names()):
         from ogive.metrics.tables import table_metric
 
         return table_metric(quantity, source)
     return METRICS.get(spec)
 
 
-_CONSTRAINT = re.compile(r"^\s*([^<>=!\s]+)\s*(<=|>=|==|<|>)\s*(\S+)\s*$")
+@dataclass(frozen=True)
+class _OnTask:
+    """A provider that measures on a task of its own; equal ones share their work."""
+
+    provider: BatchProvider | SingleProvider
+    task: str
+
+    def __call__(self, names: tuple[str, ...], space: Space, genotypes: Genotypes, context: Context) -> Any:
+        from ogive.tasks.base import get_task
+
+        end = f"/{self.task}"
+        own = tuple(name.removesuffix(end) for name in names)
+        found: Mapping[str, Any] = self.provider(own, space, genotypes, replace(context, task=get_task(self.task)))
+        return {f"{name}{end}": found[name] for name in own}
+
+
+def _on_task(metric: Metric, task: str) -> Metric:
+    from ogive.tasks.base import get_task
+
+    spec = get_task(task).spec
+    return replace(
+        metric,
+        name=f"{metric.name}/{spec}",
+        provider=_OnTask(metric.provider, spec),
+        baseline=tuple(f"{name}/{spec}" for name in metric.baseline),
+    )
+
+
+_CONSTRAINT = re.compile(r"^\s*([^<>!\s]+?)\s*(<=|>=|==|<|>)\s*([^<>=\s]+)\s*$")
 
 
 @dataclass(frozen=True)
@@ -241,189 +275,3 @@ class Constraint:
 
     def __str__(self) -> str:
         return f"{self.metric}{self.op}{self.bound:g}"
-
-
-@dataclass
-class Scores:
-    """What `evaluate` found for a batch of n architectures.
-
-    Attributes
-    ----------
-    values : dict of str to ndarray of float64, (n,)
-        One column a metric; NaN where it was not computed or failed.
-    violation : ndarray of float64, (n,)
-        Sum over constraints of the relative excess; 0 where all are met.
-    rejected : ndarray of bool, (n,)
-        True where a constraint was broken before a dearer metric was computed.
-    failures : dict of int to str
-        Row to the reason its measurement failed.
-    """
-
-    values: dict[str, Floats]
-    violation: Floats
-    rejected: NDArray[np.bool_]
-    failures: dict[int, str] = field(default_factory=dict)
-
-
-Cache = dict[tuple[str, bytes], float]
-
-
-def evaluate(
-    specs: Sequence[str],
-    space: Space,
-    genotypes: Genotypes,
-    context: Context,
-    where: Sequence[Constraint] = (),
-    cache: Cache | None = None,
-) -> Scores:
-    """Measure a batch: cheap metrics first, and a row that breaks a constraint gets no dearer one.
-
-    Parameters
-    ----------
-    specs : sequence of str
-        Metrics wanted besides those of the constraints.
-    space : Space
-    genotypes : ndarray of int, (n, n_choices)
-    context : Context
-    where : sequence of Constraint
-    cache : dict, optional
-        Values of metrics dearer than a look-up, by metric and key; read and extended. A metric whose identity is
-        "graph" is keyed by the canonical form, so an isomorphic architecture is not measured twice.
-
-    Returns
-    -------
-    Scores
-    """
-    genotypes = np.asarray(genotypes)
-    n = len(genotypes)
-    wanted = {s: resolve(s) for s in dict.fromkeys([*specs, *(c.metric for c in where)])}
-    scores = Scores({s: np.full(n, np.nan) for s in wanted}, np.zeros(n), np.zeros(n, dtype=np.bool_))
-    keys = {}
-    if cache is not None and any(m.cost > Cost.TABLE for m in wanted.values()):
-        keys["genotype"] = space.keys(genotypes)
-        keys["graph"] = space.keys(space.canonical(genotypes))
-    bounded = {c.metric for c in where}
-    # Within one cost class the constrained metrics come first: they may spare the others. An unconstrained metric
-    # spares nothing, so it waits for the dearest one of its provider and shares that one's work.
-    dearest: dict[Any, Cost] = {}
-    for m in wanted.values():
-        dearest[m.provider] = max(m.cost, dearest.get(m.provider, m.cost))
-    order = {s: (m.cost, False) if s in bounded else (dearest[m.provider], True) for s, m in wanted.items()}
-    levels = sorted(set(order.values()))
-    for level in levels:
-        now = {s: m for s, m in wanted.items() if order[s] == level}
-        alive = np.flatnonzero(~scores.rejected & ~_failed(scores, n))
-        if not alive.size:
-            break
-        for group in _by_provider(now.values()):
-            _measure(group, space, genotypes, context, alive, scores, cache, keys)
-        for c in where:
-            if c.metric in now:
-                v = scores.values[c.metric][alive]
-                # A value that could not be measured is a failure, not a violation.
-                scores.violation[alive] += np.where(np.isnan(v), 0.0, c.violation(v))
-        if level != levels[-1]:
-            scores.rejected |= scores.violation > 0
-    return scores
-
-
-def _failed(scores: Scores, n: int) -> NDArray[np.bool_]:
-    mask = np.zeros(n, dtype=np.bool_)
-    mask[list(scores.failures)] = True
-    return mask
-
-
-def _by_provider(metrics: Any) -> list[list[Metric]]:
-    groups: dict[Any, list[Metric]] = {}
-    for m in metrics:
-        groups.setdefault(m.provider, []).append(m)
-    return list(groups.values())
-
-
-def _measure(
-    group: list[Metric],
-    space: Space,
-    genotypes: Genotypes,
-    context: Context,
-    alive: NDArray[np.intp],
-    scores: Scores,
-    cache: Cache | None,
-    keys: Mapping[str, list[bytes]],
-) -> None:
-    """Fill the columns of metrics that share a provider, for the rows still alive, through the cache."""
-    names = tuple(m.name for m in group)
-    cached = cache if cache is not None and max(m.cost for m in group) > Cost.TABLE else None
-    todo: dict[bytes, list[int]] = {}
-    for row in alive.tolist() if cached is not None else ():
-        key = keys[group[0].identity][row]
-        found = [cached.get((name, key)) for name in names] if cached is not None else []
-        if all(v is not None for v in found):
-            for name, v in zip(names, found, strict=True):
-                scores.values[name][row] = v
-        else:
-            todo.setdefault(key, []).append(row)
-    rows = np.array([r[0] for r in todo.values()], dtype=np.intp) if cached is not None else alive
-    if not rows.size:
-        return
-    if group[0].batched:
-        _run_batch(names, group[0], space, genotypes, context, rows, scores)
-    else:
-        _run_single(names, group[0], space, genotypes, context, rows, scores)
-    if cached is not None:
-        for key, members in todo.items():
-            _share(names, key, members, scores, cached)
-
-
-def _run_batch(
-    names: tuple[str, ...],
-    first: Metric,
-    space: Space,
-    genotypes: Genotypes,
-    context: Context,
-    rows: NDArray[np.intp],
-    scores: Scores,
-) -> None:
-    found: Mapping[str, Any] = first.provider(names, space, genotypes[rows], context)
-    for name in names:
-        column = np.asarray(found[name], dtype=np.float64)
-        scores.values[name][rows] = column
-        for row in rows[np.isnan(column)].tolist():
-            scores.failures.setdefault(row, f"{name} has no value for this architecture")
-
-
-def _run_single(
-    names: tuple[str, ...],
-    first: Metric,
-    space: Space,
-    genotypes: Genotypes,
-    context: Context,
-    rows: NDArray[np.intp],
-    scores: Scores,
-) -> None:
-    # One network at a time: each has its own modules, so there is no batch to vectorise over.
-    for row in rows.tolist():
-        try:
-            found: Mapping[str, Any] = first.provider(names, space, genotypes[row], context)
-        except InputError:
-            raise
-        except OgiveError as error:
-            scores.failures[row] = str(error)
-            continue
-        for name in names:
-            scores.values[name][row] = found[name]
-            if math.isnan(found[name]):
-                scores.failures.setdefault(row, f"{name} is not a number for this architecture")
-
-
-def _share(names: tuple[str, ...], key: bytes, members: list[int], scores: Scores, cache: Cache) -> None:
-    """Give a measured row's values, or its failure, to the rows that count as the same architecture."""
-    first, *others = members
-    reason = scores.failures.get(first)
-    for row in others:
-        for name in names:
-            scores.values[name][row] = scores.values[name][first]
-        if reason is not None:
-            scores.failures[row] = reason
-    if reason is None:
-        for name in names:
-            cache[name, key] = float(scores.values[name][first])

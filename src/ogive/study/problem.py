@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ogive._errors import InputError
-from ogive.metrics.base import Constraint, Context, Cost, Metric, evaluate, resolve
+from ogive.metrics.base import Constraint, Context, Cost, Metric, resolve
+from ogive.metrics.evaluate import evaluate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ogive._errors import OgiveError
-from ogive.metrics.base import Cache, Context, Cost, Metric, evaluate, resolve
+from ogive.metrics.base import Context, Cost, Metric, resolve
+from ogive.metrics.evaluate import Cache, evaluate
 
 if TYPE_CHECKING:
-    from ogive.metrics.base import Scores
+    from ogive.metrics.evaluate import Scores
     from ogive.spaces.base import Genotypes, Space
 
 

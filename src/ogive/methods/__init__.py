@@ -1,0 +1,1 @@
+"""The seven published systems, a file each: short compositions of the shared parts."""
