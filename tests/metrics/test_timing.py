@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ogive._errors import InputError
-from ogive.metrics._timing import Protocol, take_turns
+from ogive.metrics.timing import Protocol, Timings, measure, timed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,17 +20,14 @@ class Machine:
     def __init__(self, costs: list[float], slow: Callable[[float], float] = lambda _: 1.0) -> None:
         self.now, self.order, self._costs, self._slow = 0.0, [], costs, slow
 
-    def clock(self) -> float:
-        return self.now
+    def measure(self, protocol: Protocol) -> Timings:
+        return measure([lambda w, r, i=i: self._visit(i, w, r) for i in range(len(self._costs))], protocol)
 
-    def loaders(self) -> list[Callable[[], Callable[[], None]]]:
-        return [lambda i=i: self._load(i) for i in range(len(self._costs))]
-
-    def _load(self, i: int) -> Callable[[], None]:
+    def _visit(self, i: int, warmup: int, runs: int) -> list[float]:
         self.order.append(i)
         if self._costs[i] < 0:
             raise RuntimeError("unsupported operator\nand a trace")
-        return lambda: self._run(i)
+        return timed(lambda: self._run(i), lambda: self.now)(warmup, runs)
 
     def _run(self, i: int) -> None:
         self.now += self._costs[i] * self._slow(self.now)
@@ -38,20 +35,19 @@ class Machine:
 
 def test_a_quiet_machine_is_measured_exactly() -> None:
     machine = Machine([0.001, 0.002, 0.004])
-    found = take_turns(machine.loaders(), Protocol(every=2), clock=machine.clock)
+    found = machine.measure(Protocol(every=2))
     assert found.latency == pytest.approx([1.0, 2.0, 4.0])
     assert found.median == pytest.approx([1.0, 2.0, 4.0])
     assert found.spread == pytest.approx([0.0, 0.0, 0.0], abs=1e-9)
     assert found.drift == pytest.approx(0.0, abs=1e-9)
     assert found.repeatability == pytest.approx(1.0)
-    assert found.seconds == pytest.approx(machine.now)
 
 
 def test_disturbances_only_lengthen_so_the_smallest_run_is_right() -> None:
     rng = np.random.default_rng(0)
     costs = list(np.linspace(0.001, 0.002, 20))
     machine = Machine(costs, lambda _: 1.0 + rng.exponential(0.3))
-    found = take_turns(machine.loaders(), Protocol(), clock=machine.clock)
+    found = machine.measure(Protocol())
     assert found.latency == pytest.approx(1e3 * np.array(costs), rel=0.02)
     assert (found.median > 1.1 * found.latency).all(), "the middle of the runs is disturbed"
     assert found.repeatability > 0.95
@@ -59,7 +55,7 @@ def test_disturbances_only_lengthen_so_the_smallest_run_is_right() -> None:
 
 def test_everybody_is_visited_in_each_round_and_no_two_rounds_are_alike() -> None:
     machine = Machine([0.001] * 10)
-    take_turns(machine.loaders(), Protocol(visits=4, anchors=0), clock=machine.clock)
+    machine.measure(Protocol(rounds=4, anchors=0))
     rounds = np.array(machine.order).reshape(4, 10)
     assert (np.sort(rounds, axis=1) == np.arange(10)).all()
     assert len({tuple(r) for r in rounds.tolist()}) == 4
@@ -67,15 +63,15 @@ def test_everybody_is_visited_in_each_round_and_no_two_rounds_are_alike() -> Non
 
 def test_a_machine_that_heats_up_is_found_out() -> None:
     machine = Machine([0.001] * 30, lambda now: 1.0 if now < 0.5 else 1.2)
-    found = take_turns(machine.loaders(), Protocol(every=5), clock=machine.clock)
+    found = machine.measure(Protocol(every=5))
     assert found.drift == pytest.approx(0.2, abs=0.02)
     steady = Machine([0.001] * 30)
-    assert take_turns(steady.loaders(), Protocol(every=5), clock=steady.clock).drift < 0.01
+    assert steady.measure(Protocol(every=5)).drift < 0.01
 
 
 def test_a_failure_is_a_failure_and_not_a_number() -> None:
     machine = Machine([0.001, -1.0, 0.003])
-    found = take_turns(machine.loaders(), Protocol(), clock=machine.clock)
+    found = machine.measure(Protocol())
     assert found.reasons == {1: "unsupported operator"}
     assert np.isnan(found.latency).tolist() == [False, True, False]
     assert machine.order.count(1) == 1, "nobody waits twice for what cannot run"
@@ -83,7 +79,7 @@ def test_a_failure_is_a_failure_and_not_a_number() -> None:
 
 def test_one_visit_says_nothing_of_repeatability() -> None:
     machine = Machine([0.001, 0.002, 0.003])
-    found = take_turns(machine.loaders(), Protocol(visits=1), clock=machine.clock)
+    found = machine.measure(Protocol(rounds=1))
     assert np.isnan(found.repeatability)
     assert np.isnan(found.spread).all()
 

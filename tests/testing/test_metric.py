@@ -9,7 +9,9 @@ import pytest
 
 from ogive._registry import load_plugin
 from ogive.metrics.base import METRICS, Context, Cost, Metric
+from ogive.metrics.host_latency import HostConfig
 from ogive.metrics.tables import import_table
+from ogive.metrics.timing import Protocol
 from ogive.spaces.base import Space, get_space
 from ogive.tasks.base import Split, SplitName, Task
 from ogive.testing.metric import MetricSuite
@@ -35,8 +37,13 @@ class Blobs(Task):
 
 
 CONTEXT = Context(
-    Blobs(), options={"train": TrainConfig(epochs=1, batch_size=12), "zero_cost": {"batch_size": 12}}
-)  # fmt: skip
+    Blobs(),
+    options={
+        "train": TrainConfig(epochs=1, batch_size=12),
+        "zero_cost": {"batch_size": 12},
+        "host": HostConfig(protocol=Protocol(runs=3, rounds=2)),
+    },
+)
 
 
 @pytest.mark.parametrize("name", BUILTIN, scope="class")
@@ -45,7 +52,7 @@ class TestBuiltin(MetricSuite):
 
     @pytest.fixture(autouse=True)
     def _name(self, name: str) -> None:
-        self.name, self.clocked = name, METRICS.get(name).unit == "s"
+        self.name, self.clocked = name, METRICS.get(name).unit in {"s", "ms"}
 
     def make(self) -> tuple[str, Space, Context]:
         return self.name, SPACE, CONTEXT

@@ -1,7 +1,7 @@
 """``latency@host``: how long a network takes on this very machine, measured with care.
 
 One thread by default, ONNX Runtime where the extra ``onnx`` is installed, else PyTorch. How it is timed says
-`ogive.metrics._timing`.
+`ogive.metrics.timing`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ import numpy as np
 
 from ogive._errors import InputError
 from ogive._imports import require
-from ogive.metrics._timing import Protocol, Timings, take_turns
 from ogive.metrics.base import Context, Cost, Metric, register
 from ogive.metrics.devices import Device, DeviceTable, Latencies
+from ogive.metrics.onnx_runner import session_visit
+from ogive.metrics.timing import Protocol, Timings, measure, timed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
     from torch import nn
 
+    from ogive.metrics.onnx_runner import Visit
     from ogive.spaces.base import Genotypes, Space, TaskShape
 
 Runtime = Literal["auto", "onnxruntime", "torch"]
@@ -96,7 +98,7 @@ def measure_host(
         Input shape and outputs.
     config : HostConfig, optional
     seed : int
-        Fixes weights and the order of visits.
+        Fixes the weights.
     advance : callable
         Called after each visit.
 
@@ -113,24 +115,35 @@ def measure_host(
     import torch
     from filelock import FileLock
 
-    from ogive.training.seeding import seeded
-
     config = config or HostConfig()
     shape = (config.batch, *task.input_shape)
-    ready = _onnx if config.chosen == "onnxruntime" else _torch
+    onnx = config.chosen == "onnxruntime"
+    if onnx:
+        require("onnxruntime", "onnx", "measuring latency with ONNX Runtime")
     # Two measurements at a time would measure each other.
     with tempfile.TemporaryDirectory() as folder, FileLock(Path(tempfile.gettempdir()) / "ogive-latency.lock"):
         threads = torch.get_num_threads()
         torch.set_num_threads(config.threads)
         try:
-            loaders = []
-            for i, genotype in enumerate(genotypes):
-                with seeded(seed):
-                    model = space.build(genotype, task).eval()
-                loaders.append(ready(model, shape, Path(folder) / f"{i}.onnx", config.threads))
-            return take_turns(loaders, config.protocol, seed, advance=advance)
+            visits = []
+            for i, model in enumerate(networks(space, genotypes, task, seed)):
+                path = Path(folder) / f"{i}.onnx"
+                visits.append(
+                    session_visit(str(write_onnx(model, shape, path)), config.threads) if onnx else _torch(model, shape)
+                )
+            return measure(visits, config.protocol, advance)
         finally:
             torch.set_num_threads(threads)
+
+
+def networks(space: Space, genotypes: Genotypes, task: TaskShape, seed: int = 0) -> Iterator[nn.Module]:
+    """Build one network after another, in evaluation mode, with weights fixed by the seed."""
+    from ogive.training.seeding import seeded
+
+    for genotype in genotypes:
+        with seeded(seed):
+            model = space.build(genotype, task)
+        yield model.eval()
 
 
 def host_table(
@@ -158,24 +171,7 @@ def write_onnx(model: nn.Module, shape: tuple[int, ...], path: Path) -> Path:
     return path
 
 
-def _onnx(model: nn.Module, shape: tuple[int, ...], path: Path, threads: int) -> Callable[[], Callable[[], object]]:
-    runtime = require("onnxruntime", "onnx", "measuring latency with ONNX Runtime")
-    write_onnx(model, shape, path)
-    x = np.zeros(shape, dtype=np.float32)
-    options = runtime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-
-    def load() -> Callable[[], object]:
-        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-        # A network whose output hangs on nothing was folded to a constant and has lost its input.
-        feed = {"x": x} if session.get_inputs() else {}
-        return lambda: session.run(None, feed)
-
-    return load
-
-
-def _torch(model: nn.Module, shape: tuple[int, ...], path: Path, threads: int) -> Callable[[], Callable[[], object]]:
-    del path, threads
+def _torch(model: nn.Module, shape: tuple[int, ...]) -> Visit:
     import torch
 
     x = torch.zeros(shape)
@@ -184,7 +180,7 @@ def _torch(model: nn.Module, shape: tuple[int, ...], path: Path, threads: int) -
         with torch.inference_mode():
             return model(x)
 
-    return lambda: run
+    return timed(run)
 
 
 def _provider(
