@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Index = NDArray[np.intp]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidates:
     """The N architectures whose latency can be predicted, and what is known of them before measuring the target.
 
