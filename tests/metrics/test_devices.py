@@ -7,20 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from ogive._errors import InputError, StorageError, UnknownNameError
-from ogive.metrics.base import Context, resolve
-from ogive.metrics.devices import (
-    Device,
-    DeviceTable,
-    Latencies,
-    device_names,
-    open_device,
-    save_device,
-    spaces_of,
-)
+from ogive._errors import InputError, UnknownNameError
+from ogive.metrics.base import Context
+from ogive.metrics.devices import DeviceTable
 from ogive.metrics.evaluate import evaluate
 from ogive.spaces.base import get_space
 
@@ -29,11 +19,6 @@ if TYPE_CHECKING:
 
 SPACE = get_space("nasbench201")
 ARCHS = SPACE.format_many(np.array([[0, 0, 0, 0, 0, 1], [3, 3, 4, 1, 3, 1], [3, 3, 3, 3, 3, 3]], dtype=SPACE.dtype))
-
-
-@pytest.fixture(autouse=True)
-def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OGIVE_DATA", str(tmp_path / "home"))
 
 
 def _write(path: Path, **columns: list[object]) -> Path:
@@ -64,11 +49,9 @@ def test_our_count_of_multiply_adds_is_the_tables(shared: Path) -> None:
 
     table = DeviceTable.read(shared / "nb201_device_latency.csv.gz", SPACE)
     frame = pd.read_csv(shared / "nb201_device_latency.csv.gz")
-    found = evaluate(["macs"], SPACE, table.genotypes, Context(get_task("cifar10"))).values["macs"] / 1e6
-    alive = frame["macs_m"] == frame["macs_alive_m"]
-    all_3x3 = (table.genotypes == 3).all(axis=1)
-    assert frame["macs_m"][all_3x3].tolist() == pytest.approx([220.11968], abs=1e-4)
-    assert np.corrcoef(found[alive], frame["macs_m"][alive])[0, 1] > 0.99999
+    found = evaluate(["macs"], SPACE, table.genotypes, Context(get_task("cifar10"))).values["macs"]
+    assert (found == np.round(1e6 * frame["macs_m"])).all()
+    assert found[(table.genotypes == 3).all(axis=1)].tolist() == [220_119_680]
 
 
 def test_failed_compilations_are_failures_and_not_latencies(shared: Path) -> None:
@@ -136,7 +119,7 @@ def test_files_that_are_no_tables_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         DeviceTable.read(tmp_path / "junk.csv.gz", SPACE)
     (tmp_path / "empty.csv").write_text("arch,phone\n")
-    with pytest.raises(InputError, match="no (rows|column)"):
+    with pytest.raises(InputError, match=r"no (rows|column)"):
         DeviceTable.read(tmp_path / "empty.csv", SPACE)
 
 
@@ -146,59 +129,3 @@ def test_devices_are_selected_by_pattern(tmp_path: Path) -> None:
     assert list(table.select(["b", "a_1"]).devices) == ["b", "a_1"]
     with pytest.raises(UnknownNameError, match="unknown device 'c'"):
         table.select(["c"])
-
-
-# ---------------------------------------------------------------- the registry
-
-
-def _table(latency: list[float], failed: list[bool] | None = None, name: str = "phone") -> DeviceTable:
-    n = len(latency)
-    genotypes = SPACE.enumerate()[1000 : 1000 + n]
-    values = np.array(latency)
-    held = Latencies(Device(name, "tflite"), values, np.full(n, 0.1), np.array(failed or [False] * n))
-    return DeviceTable(SPACE, genotypes, {name: held})
-
-
-@given(st.lists(st.one_of(st.floats(1e-6, 1e6), st.none()), min_size=1, max_size=12))
-@settings(max_examples=25, deadline=None)
-def test_what_is_kept_comes_back(values: list[float | None]) -> None:
-    table = _table([np.nan if v is None else v for v in values], [v is None for v in values])
-    save_device(table, "phone")
-    again = open_device("phone", "nasbench201")
-    assert (again.genotypes == table.genotypes).all()
-    np.testing.assert_array_equal(again.device("phone").latency, table.device("phone").latency)
-    np.testing.assert_array_equal(again.device("phone").failed, table.device("phone").failed)
-    assert again.device("phone").device == Device("phone", "tflite")
-
-
-def test_a_device_kept_is_a_metric_for_every_search() -> None:
-    table = _table([1.0, 2.0, 3.0])
-    save_device(table, "phone", Device("pixel", "tflite", "int8", 4))
-    assert device_names() == ["pixel"]
-    assert spaces_of("pixel") == ["nasbench201"]
-    found = evaluate(["latency@pixel"], SPACE, np.vstack([table.genotypes[::-1], SPACE.enumerate()[:1]]), Context())
-    assert found.values["latency@pixel"][:3].tolist() == [3.0, 2.0, 1.0]
-    assert np.isnan(found.values["latency@pixel"][3])
-    assert list(found.failures) == [3]
-    assert (resolve("latency@pixel").unit, resolve("latency@pixel").direction) == ("ms", "min")
-
-
-def test_unknown_devices_and_spaces_are_named() -> None:
-    save_device(_table([1.0]), "phone")
-    with pytest.raises(UnknownNameError, match="did you mean 'phone'"):
-        open_device("phon", SPACE)
-    with pytest.raises(UnknownNameError, match="measured in nasbench201, not in space 'transnas_micro'"):
-        open_device("phone", "transnas_micro")
-    with pytest.raises(UnknownNameError, match="unknown source 'tablet'"):
-        resolve("latency@tablet")
-
-
-def test_damage_and_bad_names_end_in_one_line(tmp_path: Path) -> None:
-    folder = save_device(_table([1.0]), "phone")
-    (folder / "nasbench201.csv").write_text("arch,latency_ms\nx,y\n")
-    with pytest.raises(StorageError, match="damaged"):
-        open_device("phone", SPACE)
-    with pytest.raises(InputError, match="may hold letters"):
-        Device("a/b")
-    with pytest.raises(InputError, match="taken by the metrics"):
-        save_device(_table([1.0]), "phone", Device("train"))

@@ -193,11 +193,10 @@ def resolve(spec: str) -> Metric:
 def _resolve(quantity: str, source: str) -> Metric:
     spec = f"{quantity}@{source}" if source else quantity
     if source and spec not in METRICS and not any(name.endswith(f"@{source}") for name in METRICS.names()):
-        from ogive.metrics.devices import device_metric, device_names
+        from ogive.metrics.device_registry import device_metric, device_names
         from ogive.metrics.tables import table_metric
 
-        known = quantity == "latency" and source in device_names()
-        return device_metric(source) if known else table_metric(quantity, source)
+        return (device_metric if source in device_names() else table_metric)(quantity, source)
     return METRICS.get(spec)
 
 
