@@ -127,10 +127,11 @@ class Mobile(Space):
         codes = self.slots(genotypes)
         held = (codes[:, :, None] == np.arange(len(self.skeleton.blocks))).reshape(len(codes), -1)
         if not self.resolutions:
-            return held.astype(np.float32)
+            return np.asarray(held, dtype=np.float32)
         sides = self.resolution(genotypes)[:, None]
         scale = (sides / REFERENCE_RESOLUTION) ** 2 if kind == "scaled_blocks" else 1.0
-        return np.hstack([held * scale, sides == np.array(self.resolutions)]).astype(np.float32)
+        out = np.hstack([held * scale, sides == np.array(self.resolutions)])
+        return np.asarray(out, dtype=np.float32)
 
     def graph(self, genotypes: Genotypes) -> Graphs:
         """Return the chain of all slots, an empty one as "skip", behind a resizing where the resolution is chosen."""
