@@ -30,7 +30,7 @@ class Sampler(Protocol):
     """Chooses what to measure next."""
 
     def __call__(
-        self, candidates: Candidates, n: int, measured: Index, rng: np.random.Generator, model: LatencyPredictor | None
+        self, candidates: Candidates, n: int, measured: Index, rng: np.random.Generator, doubt: Floats | None
     ) -> Index:
         """Return `n` different rows of the candidates that are not in `measured`.
 
@@ -40,8 +40,8 @@ class Sampler(Protocol):
         n : int
         measured : ndarray of int, (m,)
         rng : numpy.random.Generator
-        model : LatencyPredictor or None
-            Fitted on what is measured; None before the first batch.
+        doubt : ndarray of float64, (N,), optional
+            How unsure a model is of each candidate; None before the first batch.
         """
 
 
@@ -52,7 +52,7 @@ def choose(
     *,
     measured: Index | None = None,
     rng: np.random.Generator,
-    model: LatencyPredictor | None = None,
+    doubt: Floats | None = None,
 ) -> Index:
     """Return the rows that a sampler measures next; see `Sampler`.
 
@@ -67,7 +67,7 @@ def choose(
     left = len(candidates) - len(known)
     if not 1 <= n <= left:
         raise InputError(f"{left} architectures are left to measure; ask for 1 to {left}, not {n}")
-    return SAMPLERS.get(name)(candidates, n, known, rng, model)
+    return SAMPLERS.get(name)(candidates, n, known, rng, doubt)
 
 
 def features(candidates: Candidates) -> Floats:
@@ -89,23 +89,19 @@ def _scaled(part: Floats) -> Floats:
     return np.asarray(z / np.sqrt(max(1, z.shape[1])))
 
 
-def random(
-    candidates: Candidates, n: int, measured: Index, rng: np.random.Generator, model: LatencyPredictor | None
-) -> Index:
+def random(candidates: Candidates, n: int, measured: Index, rng: np.random.Generator, doubt: Floats | None) -> Index:
     """Draw without replacement."""
-    del model
+    del doubt
     return rng.choice(np.setdiff1d(np.arange(len(candidates)), measured), n, replace=False)
 
 
-def d_optimal(
-    candidates: Candidates, n: int, measured: Index, rng: np.random.Generator, model: LatencyPredictor | None
-) -> Index:
+def d_optimal(candidates: Candidates, n: int, measured: Index, rng: np.random.Generator, doubt: Floats | None) -> Index:
     """Add the row that most increases the determinant of the information matrix, one after another.
 
     Of `features`, with a small ridge, so that the first rows are defined; greedy, after a random first row (Fedorov,
     "Theory of Optimal Experiments", Academic Press 1972).
     """
-    del model
+    del doubt
     Z = features(candidates)
     chosen = measured.tolist() or [int(rng.integers(len(Z)))]
     # V is Z A^-1 with A = prior + sum of z z' over the rows chosen; another row z gains z' A^-1 z.
@@ -126,14 +122,12 @@ def _added(V: Floats, Z: Floats, row: int) -> Floats:
     return V - np.outer(V @ Z[row] / (1.0 + v @ Z[row]), v)
 
 
-def k_means(
-    candidates: Candidates, n: int, measured: Index, rng: np.random.Generator, model: LatencyPredictor | None
-) -> Index:
+def k_means(candidates: Candidates, n: int, measured: Index, rng: np.random.Generator, doubt: Floats | None) -> Index:
     """Take the row nearest to each of n centres of the pool's log-latencies, or of the encoding where there is no pool.
 
     Rows already measured are no candidates, but they hold their place as centres do.
     """
-    del model
+    del doubt
     from scipy.cluster.vq import kmeans2
 
     pool = np.array([np.log(v) for v in candidates.pool.values()]).T if candidates.pool else candidates.encoding
@@ -152,16 +146,13 @@ def k_means(
     return np.array(chosen, dtype=np.intp)
 
 
-def active(
-    candidates: Candidates, n: int, measured: Index, rng: np.random.Generator, model: LatencyPredictor | None
-) -> Index:
-    """Take the rows of which the model is least sure, relative to their latency; at random before there is a model."""
-    if model is None:
-        return random(candidates, n, measured, rng, model)
-    mean, spread = model.predict()
-    doubt = spread / mean
-    doubt[measured] = -np.inf
-    return np.argsort(-doubt, kind="stable")[:n]
+def active(candidates: Candidates, n: int, measured: Index, rng: np.random.Generator, doubt: Floats | None) -> Index:
+    """Take the rows of which a model is least sure; at random before there is one."""
+    if doubt is None:
+        return random(candidates, n, measured, rng, doubt)
+    left = doubt.copy()
+    left[measured] = -np.inf
+    return np.argsort(-left, kind="stable")[:n]
 
 
 SAMPLERS: Registry[Sampler] = Registry("sampler", {})
