@@ -257,6 +257,31 @@ def test_scaled_blocks_fit_real_devices_better(shared):
     assert srcc["scaled_blocks"] == pytest.approx(0.9995, abs=3e-4)
 
 
+@pytest.mark.parametrize(("spec", "width"), [("mobilenetv2", 43), ("ofa", 41), ("proxylessnas", 37), ("fbnet", 50)])
+def test_stages_count_their_blocks(spec, width):
+    space = get_space(spec)
+    genotypes = drawn(space, 30)
+    found = space.encode(genotypes, "stages")
+    assert found.shape == (30, width)
+    assert np.allclose(found, space.encode(space.canonical(genotypes), "stages"))
+    graphs = space.graph(genotypes)
+    words = np.array(graphs.vocabulary)[graphs.ops][:, -1 - len(space.skeleton.slots) : -1]
+    shapes = [(slot.c_in, slot.c_out) for slot in space.skeleton.slots]
+    ends = [i for i, (c_in, c_out) in enumerate(shapes) if i and c_in != c_out] + [len(shapes)]
+    per_stage = np.split(words, ends[:-1], axis=1)
+    area = (space.resolution(genotypes) / 224) ** 2 if space.resolutions else np.ones(30)
+    columns = found[:, : -1 - len(per_stage) if space.resolutions else -1].reshape(30, len(per_stage), -1)
+    for stage, block in enumerate(per_stage):
+        blocks, fives = (np.char.startswith(block, prefix).sum(axis=1) for prefix in ("mbconv", "mbconv_5x5"))
+        sixes = np.char.endswith(block, "_e6").sum(axis=1)
+        assert np.allclose(columns[:, stage, 0], blocks * area)
+        assert np.allclose(columns[:, stage, 2], fives * area)
+        assert np.allclose(columns[:, stage, -1], sixes * area)
+        if space.resolutions:
+            assert np.array_equal(found[:, 35 + stage], blocks)
+    assert np.allclose(found[:, -1], space.count(genotypes, IMAGENET)["macs"] / 1e9)
+
+
 def test_graphs_show_the_blocks_in_use():
     space = get_space("ofa")
     genotypes = drawn(space, 20)

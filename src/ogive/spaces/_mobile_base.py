@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ogive._errors import InputError, UnknownNameError
+from ogive.spaces._mobile_encodings import ENCODINGS
 from ogive.spaces._mobile_skeleton import QUANTITIES, Block, Skeleton, Slot
 from ogive.spaces.base import Genotypes, Graphs, Space, TaskShape, image_shape
 
@@ -15,9 +16,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from torch import nn
-
-REFERENCE_RESOLUTION = 224
-"""Resolution at which the scaled encoding is the plain one."""
 
 
 class Mobile(Space):
@@ -32,12 +30,15 @@ class Mobile(Space):
         The input resolutions to choose from, in the order of their codes; empty where the task gives the resolution.
     width : float
         Factor on all widths.
+    side : int
+        The usual resolution.
     """
 
     buildable = True
     skeleton: Skeleton
     resolutions: tuple[int, ...] = ()
     width: float = 1.0
+    side: int = 224
 
     @property
     def spec(self) -> str:
@@ -110,28 +111,28 @@ class Mobile(Space):
         ----------
         genotypes : ndarray of int, (n, n_choices)
         kind : str
-            As in `Space.encode`, or one of two made for linear latency models. "blocks": for every slot one column a
-            block, the empty slot included, and one column a resolution where it is chosen. "scaled_blocks": the same
-            with the columns of the slots multiplied by ``(resolution / 224)**2``, because the time of a block grows
-            with the area of the image.
+            As in `Space.encode`, or one of three made for linear latency models.
+
+            "blocks": for every slot one column a block, the empty slot included, and one column a resolution where it
+            is chosen.
+
+            "scaled_blocks": the same with the columns of the slots multiplied by ``(resolution / 224)**2``, because the
+            time of a block grows with the area of the image.
+
+            "stages": for every stage the number of its blocks, of those with each kernel and of those with each
+            expansion, scaled in the same way; where the resolution is chosen, the number of blocks of every stage as it
+            is; and billions of multiply-accumulates. Few columns for few measurements: the slots of a stage are alike.
 
         Returns
         -------
         ndarray of float32, (n, d)
         """
-        if kind not in ("blocks", "scaled_blocks"):
-            try:
-                return super().encode(genotypes, kind)
-            except UnknownNameError as error:
-                raise UnknownNameError(f"{error}, blocks, scaled_blocks") from None
-        codes = self.slots(genotypes)
-        held = (codes[:, :, None] == np.arange(len(self.skeleton.blocks))).reshape(len(codes), -1)
-        if not self.resolutions:
-            return np.asarray(held, dtype=np.float32)
-        sides = self.resolution(genotypes)[:, None]
-        scale = (sides / REFERENCE_RESOLUTION) ** 2 if kind == "scaled_blocks" else 1.0
-        out = np.hstack([held * scale, sides == np.array(self.resolutions)])
-        return np.asarray(out, dtype=np.float32)
+        if kind in ENCODINGS:
+            return ENCODINGS[kind](self, genotypes)
+        try:
+            return super().encode(genotypes, kind)
+        except UnknownNameError as error:
+            raise UnknownNameError(f"{error}, {', '.join(ENCODINGS)}") from None
 
     def graph(self, genotypes: Genotypes) -> Graphs:
         """Return the chain of all slots, an empty one as "skip", behind a resizing where the resolution is chosen."""

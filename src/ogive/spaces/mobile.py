@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["FBNet", "LookupTable", "MobileNetV2", "MobileNetV3", "OnceForAll", "ProxylessNAS"]
+__all__ = ["FBNet", "LookupTable", "Mobile", "MobileNetV2", "MobileNetV3", "OnceForAll", "ProxylessNAS"]
 
 RESOLUTIONS = tuple(range(128, 225, 4))
 """Input resolutions of Once-for-All."""
@@ -151,6 +151,7 @@ class FBNet(_BlockBySlot):
         self.cifar, self.head = cifar, _HEADS[bool(cifar)] if head is None else head
         if type(cifar) is not bool or type(self.head) is not int or self.head < 1:
             raise InputError(f"space 'fbnet' needs cifar=true or false and head >= 1, not cifar={cifar}, head={head}")
+        self.side = 32 if cifar else 224
         blocks = (Block(k, e, g) for k in (3, 5) for e, g in ((1, 1), (1, 2), (3, 1), (6, 1)))
         skeleton = Skeleton(
             stem=16,
