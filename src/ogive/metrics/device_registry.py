@@ -209,7 +209,8 @@ def _linear(table: DeviceTable, genotypes: Genotypes) -> tuple[Floats, Floats]:
         return nothing, nothing
     y = np.log(held.latency[known])
     weights = np.linalg.lstsq(X, y, rcond=None)[0]
-    error = float(np.sqrt(np.mean((y - X @ weights) ** 2) + np.mean(np.nan_to_num(held.spread[known] / held.latency[known]) ** 2)))
+    own = np.nan_to_num(held.spread[known] / held.latency[known])
+    error = float(np.sqrt(np.mean((y - X @ weights) ** 2) + np.mean(own**2)))
     latency = np.exp(_choices(table.space, genotypes) @ weights)
     return latency, error * latency
 
