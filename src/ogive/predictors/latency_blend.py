@@ -10,6 +10,7 @@ from ogive._errors import InputError
 from ogive.predictors.latency import LATENCY_PREDICTORS, LatencyPredictor, get_latency_predictor
 from ogive.predictors.linear_latency import RawProxy
 from ogive.predictors.monotonicity import srcc, srcc_bounds
+from ogive.predictors.pool_process import PoolProcess
 
 if TYPE_CHECKING:
     from ogive.predictors.base import Floats
@@ -19,6 +20,8 @@ _LEAST = 4
 """Measurements from which a fitted model orders architectures better than the nearest proxy does."""
 _PERFECT = 10
 """Measurements in which a perfect order is no chance."""
+_ENOUGH = 30
+"""Measurements from which leave-one-out errors say well enough how to weigh models that differ in kind."""
 
 
 class Blend(LatencyPredictor):
@@ -59,14 +62,14 @@ class Blend(LatencyPredictor):
 class Default(LatencyPredictor):
     """The nearest proxy as it is, until a fitted model orders the measured architectures as well.
 
-    With fewer than four latencies it is the nearest proxy, rescaled; from four on `model`, unless the nearest proxy is
-    surely better: the lower bound of its rank correlation is above that of the model's leave-one-out predictions, or
-    its order of ten or more is perfect and theirs is not.
+    With fewer than four latencies it is the nearest proxy, rescaled; below thirty the pool process, then the blend.
+    From four on the nearest proxy stays where it is surely better: the lower bound of its rank correlation is above
+    that of the model's leave-one-out predictions, or its order of ten or more is perfect and theirs is not.
 
     Parameters
     ----------
-    model : str
-        Name of the fitted predictor.
+    model : str, optional
+        Name of the one fitted predictor to use instead.
 
     Attributes
     ----------
@@ -77,16 +80,17 @@ class Default(LatencyPredictor):
     name: ClassVar[str] = "default"
     least: ClassVar[int] = 0
 
-    def __init__(self, model: str = "pool_gp") -> None:
+    def __init__(self, model: str | None = None) -> None:
         if model in (self.name, RawProxy.name):
-            raise InputError(f"the model that the proxy is compared with cannot be '{model}'; pool_gp is the usual one")
+            raise InputError(f"the model that a proxy is compared with cannot be '{model}'; pool_gp is the usual one")
         self.model = model
 
     def _fit(self, candidates: Candidates, index: Index, latency: Floats) -> None:
         self.chosen: LatencyPredictor = RawProxy().fit(candidates, index, latency)
         if len(index) < _LEAST:
             return
-        model = get_latency_predictor(self.model).fit(candidates, index, latency)
+        usual = PoolProcess.name if len(index) < _ENOUGH else Blend.name
+        model = get_latency_predictor(self.model or usual).fit(candidates, index, latency)
         raw, adapted = (srcc(m.leave_one_out()[0], latency) for m in (self.chosen, model))
         surely = srcc_bounds(raw, len(index))[0] > adapted
         perfect = len(index) >= _PERFECT and raw > 1.0 - 1e-9 > adapted
