@@ -18,15 +18,18 @@ import argparse
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ogive.methods.one_proxy import candidates_of
 from ogive.metrics.devices import DeviceTable
-from ogive.predictors.base import Floats
 from ogive.predictors.families import NEAR_COPY, exclude_family
 from ogive.predictors.latency import Candidates, Index, get_latency_predictor
 from ogive.predictors.monotonicity import srcc
+
+if TYPE_CHECKING:
+    from ogive.predictors.base import Floats
 
 TABLES = {
     "slice": ("nb201_device_latency.csv.gz", "nasbench201"),
