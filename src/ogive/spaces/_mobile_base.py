@@ -171,6 +171,7 @@ def _module(skeleton: Skeleton, slot: Slot, block: Block) -> nn.Module:
 
 
 def checked_width(space: str, width: float) -> float:
+    """Return a factor on widths as a float, or say that a space needs another one."""
     if isinstance(width, bool) or not isinstance(width, int | float) or not 0.1 <= width <= 10:
         raise InputError(f"space '{space}' needs a width from 0.1 to 10, not width={width}")
     return float(width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -127,7 +127,8 @@ class Skeleton:
     activation: str
     always_expands: bool = False
 
-    FIRST = Block(3)
+    FIRST: ClassVar[Block] = Block(3)
+    """What stands in the fixed slot."""
 
     @property
     def width(self) -> int:
