@@ -156,8 +156,8 @@ def candidates_of(table: DeviceTable, pool: Sequence[str], task: Task | str | No
 
 
 def latency_encoding(space: Space, genotypes: Genotypes) -> Floats:
-    """Return the features of a linear latency model: one-hot, or blocks scaled by the area of the image."""
-    kind = "scaled_blocks" if isinstance(space, Mobile) else "onehot"
+    """Return the features of a linear latency model: one-hot, or for mobile networks what each stage holds."""
+    kind = "stages" if isinstance(space, Mobile) else "onehot"
     return space.encode(genotypes, kind).astype(np.float64)
 
 
