@@ -33,11 +33,14 @@ class Slice:
         self.encoding, self.macs = onehot(self.codes), frame["macs_alive_m"].to_numpy()
         self.latencies = {name: frame[name].to_numpy() for name in frame.columns[6:]}
         self.targets = [name for name in self.latencies if name != PROXY]
+        self._candidates: dict[str, Candidates] = {}
 
     def candidates(self, target: str) -> Candidates:
-        pool = exclude_family(self.latencies, target)
-        pool.pop("hwnas_edgetpu", None)
-        return Candidates(self.codes, self.encoding, self.macs, pool)
+        if target not in self._candidates:
+            pool = exclude_family(self.latencies, target)
+            pool.pop("hwnas_edgetpu", None)
+            self._candidates[target] = Candidates(self.codes, self.encoding, self.macs, pool)
+        return self._candidates[target]
 
     def split(self, target: str, seed: int, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows that are measured and the others, failures left out."""
@@ -60,5 +63,5 @@ def toy() -> tuple[Candidates, Floats]:
     macs = 5.0 + (codes == 3).sum(axis=1) * 9.0 + (codes == 2).sum(axis=1)
     one = X @ np.r_[np.tile([0.1, 0.2, 1.0, 2.0, 0.5], 6), 3.0] * np.exp(0.02 * rng.normal(size=300))
     two = X @ np.r_[np.tile([0.1, 0.2, 0.4, 3.0, 0.2], 6), 9.0] * np.exp(0.02 * rng.normal(size=300))
-    target = X @ np.r_[np.tile([0.1, 0.2, 1.0, 2.0, 2.5], 6), 3.0] * np.exp(0.02 * rng.normal(size=300))
+    target = X @ np.r_[np.tile([0.1, 0.2, 1.0, 2.0, 1.2], 6), 3.0] * np.exp(0.02 * rng.normal(size=300))
     return Candidates(codes, X, macs, {"one": one, "two": two}), target

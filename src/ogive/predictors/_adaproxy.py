@@ -170,7 +170,8 @@ class Problem:
         """Return the least squares b with no entry beyond the bound."""
         from scipy.optimize import lsq_linear
 
-        solved: Any = lsq_linear(self.A, self.r, (-bound, bound), method="bvls", tol=1e-14, lsq_solver="exact")
+        steps = 100 * self.A.shape[1]
+        solved: Any = lsq_linear(self.A, self.r, (-bound, bound), method="bvls", tol=1e-14, max_iter=steps)
         return np.asarray(solved.x, dtype=np.float64)
 
     def _widest(self) -> float:

@@ -57,7 +57,6 @@ class PoolProcess(LatencyPredictor):
             found = scale.pretended if self.meta else np.empty((0, len(MEDIANS)))
             members = [Conditioned(t, like, values) for t in (learn(like, values, *_prior(found)), *found)]
             self._models.append((scale, index, members))
-            # The density of a logarithm is that of the latency times the latency.
             evidence += [m.evidence + scale.log_jacobian(latency) for m in members]
         weights = np.exp(_TEMPER * (np.array(evidence) - max(evidence)))
         self._weights = weights / weights.sum()
@@ -112,8 +111,11 @@ class _Scale:
         return (np.exp(mean), np.exp(mean) * deviation) if self.logarithm else (mean, deviation)
 
     def log_jacobian(self, latency: Floats) -> float:
-        """Return what makes the log density of the scaled latencies one of the latencies."""
-        return -float(np.log(latency).sum()) if self.logarithm else 0.0
+        """Return what makes the log density of the scaled latencies one of the latencies.
+
+        The restricted likelihood is one of n - 1 differences, so that the unit of latency cancels.
+        """
+        return -(len(latency) - 1) * float(np.log(latency).mean()) if self.logarithm else 0.0
 
     def _profiles(self, devices: Iterable[str]) -> Profiles:
         table = np.stack([self._columns[d] for d in devices], axis=1)
