@@ -37,6 +37,18 @@ def silicon(device: str) -> str:
     return _SETTING.sub("", _SOURCE.sub("", device))
 
 
+def unit_ranks(table: Floats) -> Floats:
+    """Return the centred ranks along the last axis, of length 1, so that products are Spearman's correlations.
+
+    Ties share their mean rank; ranks of a constant are 0 and correlate with nothing.
+    """
+    from scipy.stats import rankdata
+
+    ranks = np.asarray(rankdata(table, axis=-1), dtype=np.float64)
+    ranks -= ranks.mean(axis=-1, keepdims=True)
+    return np.asarray(ranks / np.maximum(np.sqrt((ranks**2).sum(axis=-1, keepdims=True)), 1e-12))
+
+
 def related(latencies: Mapping[str, Floats], near: float = NEAR_COPY) -> dict[str, set[str]]:
     """Return, for every device, itself and its near copies.
 
@@ -47,14 +59,18 @@ def related(latencies: Mapping[str, Floats], near: float = NEAR_COPY) -> dict[st
     near : float
         Spearman's correlation from which two devices are near copies; above 1 only names count.
     """
-    from scipy.stats import spearmanr
-
     names = list(latencies)
+    known = {name: np.isfinite(latencies[name]) for name in names}
+    # Ranking takes most of the time; devices without gaps are ranked once.
+    whole = {name: unit_ranks(latencies[name]) for name in names if known[name].all()}
     out = {a: {b for b in names if silicon(a) == silicon(b)} for a in names}
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
-            both = np.isfinite(latencies[a]) & np.isfinite(latencies[b])
-            if both.sum() >= _SHARED and spearmanr(latencies[a][both], latencies[b][both]).statistic >= near:
+            both = known[a] & known[b]
+            if both.sum() < _SHARED:
+                continue
+            pair = [whole[d] if both.all() else unit_ranks(latencies[d][both]) for d in (a, b)]
+            if pair[0] @ pair[1] >= near:
                 out[a].add(b)
                 out[b].add(a)
     return out

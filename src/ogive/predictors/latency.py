@@ -32,8 +32,8 @@ class Candidates:
     Attributes
     ----------
     codes : ndarray of int, (N, n_choices)
-        Genotypes, best in canonical form, so that architectures that compute the same share what is measured. Codes
-        are names, not amounts: 3 is no nearer to 4 than to 0.
+        Genotypes as they are measured: what a cell does not use still takes time on many devices, so a canonical form
+        that merges equal functions loses something. Codes are names, not amounts: 3 is no nearer to 4 than to 0.
     encoding : ndarray of float64, (N, d)
         Features for linear models, most often a one-hot code and a constant.
     macs : ndarray of float64, (N,)

@@ -12,6 +12,7 @@ import numpy as np
 
 from ogive._errors import InputError, UnknownNameError
 from ogive.predictors._adaproxy import Problem, Solution, independent, norm_of
+from ogive.predictors.families import unit_ranks
 from ogive.predictors.latency import LATENCY_PREDICTORS, LatencyPredictor, bend
 from ogive.predictors.ridge import Ridge
 
@@ -71,19 +72,9 @@ def proxy_latencies(candidates: Candidates) -> dict[str, Floats]:
     return proxies | {MACS: candidates.macs}
 
 
-def _ranks(table: Floats) -> Floats:
-    """Return the centred ranks of each row, scaled to length 1, so that products are Spearman's correlations."""
-    from scipy.stats import rankdata
-
-    ranks = np.asarray(rankdata(table, axis=1), dtype=np.float64)
-    ranks -= ranks.mean(axis=1, keepdims=True)
-    # A constant row correlates with nothing.
-    return np.asarray(ranks / np.maximum(np.sqrt((ranks**2).sum(axis=1, keepdims=True)), 1e-12))
-
-
 def _rank_correlations(table: Floats, values: Floats) -> Floats:
     """Return Spearman's correlation of each row of a table with some values; 0 where one of them is constant."""
-    ranks = _ranks(np.vstack([table, values]))
+    ranks = unit_ranks(np.vstack([table, values]))
     return np.asarray(ranks[:-1] @ ranks[-1])
 
 
@@ -97,7 +88,7 @@ class _Nearest:
         self.names = list(self.proxies) if proxy == "auto" else [proxy]
         self.table = np.stack([self.proxies[name] for name in self.names])
         rows = np.random.default_rng(0).permutation(len(candidates))[:_ROWS]
-        ranks = _ranks(self.table[:, rows])
+        ranks = unit_ranks(self.table[:, rows])
         alike = ranks @ ranks.T
         self._central = (alike.sum(axis=1) - alike.diagonal()) / max(1, len(alike) - 1)
 
