@@ -143,6 +143,32 @@ def test_a_constraint_on_a_dear_metric_costs_a_trial_and_keeps_it_off_the_front(
     assert study.best.metrics["slow@test"] <= 50
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_without_screening_every_candidate_is_measured_and_counts(workers):
+    where = ["relus<=20000", "slow@test<=50"]
+    study = make(
+        ("graph@test", "slow@test"), where=where, screen=False, workers=workers, plugins=[PLUGIN], strategy="random"
+    ).run(150)
+    rows, column = study.results().rows, study.problem.column
+    assert set(study.results().counts()) <= {"done", "repeat", "awaited"}
+    assert np.isfinite(rows.values).all()
+    relus, slow = rows.values[:, column("relus")], rows.values[:, column("slow@test")]
+    excess = np.maximum(relus / 20000 - 1, 0) + np.maximum(slow / 50 - 1, 0)
+    np.testing.assert_allclose(rows.violation, excess, rtol=1e-12)
+    assert ((rows.violation == 0) == ((relus <= 20000) & (slow <= 50))).all()
+    assert (study.front["violation"] == 0).all()
+    assert study.config.from_dict(study.config.to_dict()).screen is False
+
+
+def test_without_screening_isomorphic_architectures_keep_their_own_violation():
+    study = make(("graph@test",), where=["relus<=20000", "graph@test<=40"], screen=False, strategy="random", workers=0)
+    rows, column = study.run(400).results().rows, study.problem.column
+    relus, graph = rows.values[:, column("relus")], rows.values[:, column("graph@test")]
+    assert np.isin(rows.status, (Status.REPEAT, Status.AWAITED)).sum() > 20
+    excess = np.maximum(relus / 20000 - 1, 0) + np.maximum(graph / 40 - 1, 0)
+    np.testing.assert_allclose(rows.violation, excess, rtol=1e-12)
+
+
 def test_a_search_that_measures_in_vain_stops_sooner():
     study = make(("graph@test",), where=["slow@test<=-1"], max_draws=400, workers=0, window=1)
     with pytest.raises(InfeasibleError, match=r"slow@test<=-1 \(best value seen"):

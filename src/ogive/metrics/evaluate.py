@@ -53,6 +53,8 @@ def evaluate(
     context: Context,
     where: Sequence[Constraint] = (),
     cache: Cache | None = None,
+    *,
+    screen: bool = True,
 ) -> Scores:
     """Measure a batch: cheap metrics first, and a row that breaks a constraint gets no dearer one.
 
@@ -67,6 +69,8 @@ def evaluate(
     cache : dict, optional
         Values of metrics dearer than a look-up, by metric and key; read and extended. A metric whose identity is
         "graph" is keyed by the canonical form, so an isomorphic architecture is not measured twice.
+    screen : bool
+        False measures every metric of every row, also of those that break a constraint; none is then rejected.
 
     Returns
     -------
@@ -100,7 +104,7 @@ def evaluate(
                 v = scores.values[c.metric][alive]
                 # A value that could not be measured is a failure, not a violation.
                 scores.violation[alive] += np.where(np.isnan(v), 0.0, c.violation(v))
-        if level != levels[-1]:
+        if screen and level != levels[-1]:
             scores.rejected |= scores.violation > 0
     return scores
 

@@ -77,6 +77,9 @@ class Study:
         as table benchmarks do.
     max_draws : int
         Consecutive draws without a trial after which the search ends.
+    screen : bool
+        False measures all of a candidate that breaks a constraint too, and counts it as a trial: the strategy is told
+        its objectives and its violation, and it is kept off the front.
     timeout : float, optional
         Seconds after which a trial has failed; needs workers.
     confirm : int
@@ -123,6 +126,7 @@ class Study:
         train: TrainConfig | Mapping[str, Any] | None = None,
         repeats: Repeats = "free",
         max_draws: int = 10_000,
+        screen: bool = True,
         timeout: float | None = None,
         confirm: int = 0,
         device: str = "cpu",
@@ -151,6 +155,7 @@ class Study:
             window=(max(_WINDOW, workers) if dear else 1) if window is None else window,
             repeats=repeats,
             max_draws=max_draws,
+            screen=screen,
             train=train if train is None or isinstance(train, Mapping) else train.to_dict(),
             weights=_weights(space),
             workers=workers,
