@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ogive._errors import InputError
 from ogive._registry import Registry
+from ogive.metrics.guard import check
 
 if TYPE_CHECKING:
     from ogive.spaces.base import Genotypes, Space
@@ -68,9 +69,12 @@ class Context:
         ------
         InputError
             If there is no task.
+        LeakError
+            If what runs must not know anything about the task.
         """
         if self.task is None:
             raise InputError(f"metric '{metric}' needs a task; give one, for example --task digits")
+        check(f"/{self.task.spec}")
         return self.task
 
 

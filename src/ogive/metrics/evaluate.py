@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ogive._errors import InputError, OgiveError
 from ogive.metrics.base import Context, Cost, Metric, resolve
+from ogive.metrics.guard import check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,6 +80,8 @@ def evaluate(
     genotypes = np.asarray(genotypes)
     n = len(genotypes)
     wanted = {s: resolve(s) for s in dict.fromkeys([*specs, *(c.metric for c in where)])}
+    for m in wanted.values():
+        check(m.name)
     scores = Scores({s: np.full(n, np.nan) for s in wanted}, np.zeros(n), np.zeros(n, dtype=np.bool_))
     keys = {}
     if cache is not None and any(m.cost > Cost.TABLE for m in wanted.values()):

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from ogive._errors import InputError, OgiveError, StorageError, UnknownNameError, nearest
 from ogive._paths import data_home
-from ogive.metrics._table_columns import Column, TableInfo
+from ogive.metrics._table_columns import Column, PercentileColumns, TableInfo
 from ogive.metrics._table_files import read_content
 from ogive.metrics.base import METRICS, Context, Cost, Metric
+from ogive.metrics.guard import check
 from ogive.spaces.base import Genotypes, Space, get_space
 
 if TYPE_CHECKING:
@@ -205,20 +206,39 @@ class Table:
     # ---------------------------------------------------------------- what it says
 
     def column(self, name: str) -> Column:
-        """Return what is known of a column.
+        """Return what is known of a column, or of the percentile of some, such as ``mean_percentile:a+b``.
 
         Raises
         ------
         UnknownNameError
             If there is none of this name.
         """
-        if name not in self.columns:
-            raise UnknownNameError(f"table '{self.name}' has no column '{name}'; {nearest(name, self.columns)}")
-        return self.columns[name]
+        if name in self.columns:
+            return self.columns[name]
+        derived = PercentileColumns.parse(name)
+        missing = [c for c in (derived.columns if derived else (name,)) if c not in self.columns]
+        if derived is None or missing:
+            raise UnknownNameError(
+                f"table '{self.name}' has no column '{missing[0]}'; {nearest(missing[0], self.columns)}"
+            )
+        return derived.describe(name)
 
     def values(self, column: str) -> Floats:
-        """Return a column, one value a row of `genotypes`, ``(n,)``; NaN where there is none."""
-        return self._values[self.column(column).name]
+        """Return a column, one value a row of `genotypes`, ``(n,)``; NaN where there is none.
+
+        Percentiles, written as for `column`, are among the rows that have a value.
+        """
+        name = self.column(column).name
+        derived = None if name in self.columns else PercentileColumns.parse(name)
+        parts = derived.columns if derived else (name,)
+        for part in parts:
+            check(f"{part}@{self.name}")
+        if derived and name not in self._values:
+            self._values[name] = derived.values([(self.columns[p], self._stored(p)) for p in parts])
+        return self._stored(name)
+
+    def _stored(self, name: str) -> Floats:
+        return self._values[name]
 
     def rows(self, genotypes: Genotypes) -> NDArray[np.intp]:
         """Return the row of each genotype, ``(m,)``; -1 where the table does not have it."""
@@ -399,9 +419,7 @@ class _Stored(Table):
         codes = np.frombuffer(raw, dtype=self.space.dtype.newbyteorder("<"), count=self._rows * self.space.n_choices)
         return codes.reshape(self._rows, self.space.n_choices)
 
-    def values(self, column: str) -> Floats:
-        """Return a column, one value a row of `genotypes`, ``(n,)``; NaN where there is none."""
-        name = self.column(column).name
+    def _stored(self, name: str) -> Floats:
         if name not in self._values:
             self._values[name] = self._read(name).to_numpy()
         return self._values[name]
