@@ -102,7 +102,7 @@ class Reference:
         v = self._goodness(values)
         below = np.searchsorted(self._sorted, v, side="left")
         upto = np.searchsorted(self._sorted, v, side="right")
-        return np.asarray((below + upto + (upto > below)) * (50.0 / self.n))
+        return np.asarray((below + upto + (upto > below)) * 50.0 / self.n)
 
     def threshold(self, percentile: float) -> float:
         """Return the worst value of the reference whose percentile is at least `percentile`.
