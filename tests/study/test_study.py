@@ -11,16 +11,21 @@ import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 
 import ogive
-from ogive._errors import InfeasibleError, InputError, RunLockedError, StorageError, UnknownNameError
+from ogive._errors import DataMissingError, InfeasibleError, InputError, RunLockedError, StorageError, UnknownNameError
 from ogive._registry import load_plugin
-from ogive.metrics.base import METRICS
+from ogive.metrics.base import METRICS, Context, _own_task
+from ogive.metrics.evaluate import evaluate
+from ogive.spaces.base import get_space
 from ogive.strategies import STRATEGIES
 from ogive.strategies.base import Strategy
 from ogive.study import SqliteLog, Study
 from ogive.study.problem import Status
+from ogive.tasks import _files, _stored, get_task
+from ogive.training.config import TrainConfig
 
 PLUGIN = str(Path(__file__).with_name("plugin.py"))
 load_plugin(PLUGIN)
@@ -464,6 +469,55 @@ def test_a_search_on_counts_imports_neither_torch_nor_pandas():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# ---------------------------------------------------------------- metrics with a task of their own
+
+
+def write_mnist(folder, n=120):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8), np.arange(n) % 10
+    folder.mkdir()
+    np.savez(folder / "mnist.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
+
+
+def test_each_objective_may_be_trained_on_a_task_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("OGIVE_DATA", str(tmp_path))
+    write_mnist(tmp_path / "mnist")
+    names = ["accuracy@train/digits:variant=parity", "loss@train/mnist", "params"]
+    study = Study(
+        "nasbench201:C=2,N=1", maximize=names[:1], minimize=names[1:], train={"epochs": 1}, workers=0, seed=3
+    ).run(2)
+    assert study.config.task == "digits:variant=parity"
+    arch = study.trials.arch[0]
+    space = get_space("nasbench201:C=2,N=1")
+    for name, task in ((names[0], "digits:variant=parity"), (names[1], "mnist"), (names[2], "digits:variant=parity")):
+        context = Context(get_task(task), seed=3, options={"train": TrainConfig(epochs=1)})
+        alone = name.partition("/")[0]
+        expected = evaluate([alone], space, space.parse([arch]), context).values[alone][0]
+        assert study.trials[name][0] == expected
+    assert study.best.build()(torch.zeros(2, 1, 8, 8)).shape == (2, 2)
+
+
+def test_files_of_a_task_of_its_own_are_missed_before_the_run_and_read_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("OGIVE_DATA", str(tmp_path))
+    study = Study(
+        "nasbench201:C=2,N=1",
+        "digits",
+        maximize=["accuracy@train"],
+        where=["loss@train/mnist<=99"],
+        train={"epochs": 1},
+        workers=0,
+    )
+    with pytest.raises(DataMissingError, match=str(tmp_path / "mnist")):
+        study.run(2)
+    assert len(study.trials) == 0
+    write_mnist(tmp_path / "mnist")
+    _own_task.cache_clear()
+    reads = []
+    monkeypatch.setattr(_stored, "read_npz", lambda name, path: reads.append(name) or _files.read_npz(name, path))
+    assert len(study.run(2).trials) == 2
+    assert reads == ["mnist"]
 
 
 @pytest.mark.parametrize(("strategy", "batch"), [("random", 50), ("bo:initial=5", 1), ("optuna:TPESampler", 1)])

@@ -49,7 +49,8 @@ class Study:
     ----------
     space : Space or str
     task : Task or str, optional
-        What the architectures are for; most metrics need one.
+        What the architectures are for; most metrics need one. By default that of the first objective with a task of
+        its own, such as ``accuracy@train/digits``.
     maximize, minimize : sequence of str
         Metrics to optimise; the first one of `maximize`, then of `minimize`, decides which architecture is `best`.
     where : sequence of str
@@ -137,9 +138,12 @@ class Study:
         for source in plugins:
             load_plugin(source)
         space = get_space(space)
-        task = None if task is None else get_task(task)
         up, down = _names(maximize), _names(minimize)
-        dear = any(resolve(name).cost > Cost.COUNT for name in (*up, *down))
+        named = [resolve(name) for name in (*up, *down)]
+        if task is None:
+            task = next((m.task for m in named if m.task), None)
+        task = None if task is None else get_task(task)
+        dear = any(m.cost > Cost.COUNT for m in named)
         workers = (min(os.cpu_count() or 1, _MOST_WORKERS) if dear else 0) if workers is None else workers
         strategy = strategy or ("evolution" if len(up) + len(down) == 1 else "nsga2")
         config = StudyConfig(
@@ -374,9 +378,12 @@ class Study:
 
     def _need_data(self, *, always: bool = False) -> None:
         """Complain about missing files now, not in every trial."""
-        needed = always or any("data" in m.needs for m in self.problem.info.values())
-        if needed:
-            self.problem.context.need_task(self.problem.objectives[0]).split("train")
+        context, objective = self.problem.context, self.problem.objectives[0]
+        if always:
+            context.need_task(objective).split("train")
+        for name, m in self.problem.info.items():
+            if "data" in m.needs:
+                context.on(m.task).need_task(name).split("train")
 
     # ---------------------------------------------------------------- looking
 
