@@ -77,7 +77,8 @@ class Landscape:
         self.source, self.source_percentile = (c[:, 0] for c in self._columns([problem.source]))
         self.targets, self.target_percentiles = self._columns(problem.targets)
         self.searched, self.searched_percentiles = self._columns(problem.searched)
-        self.aggregate = problem.aggregate(self.target_percentiles)
+        # Rounded, so that sums of the same ranks in another order stay equal.
+        self.aggregate = problem.aggregate(self.target_percentiles).round(9)
         direction = resolve(problem.source).direction
         self.bound = problem.gate.bound(Reference(self.source, direction))
         passes = self.source >= self.bound if direction == "max" else self.source <= self.bound
@@ -113,7 +114,7 @@ class Landscape:
     @cached_property
     def blind(self) -> int:
         """Row that knowing everything of ``problem.searched`` gives; in setting "tk" it is `best`."""
-        return self._lowest(self.problem.aggregate(self.searched_percentiles))
+        return self._lowest(self.problem.aggregate(self.searched_percentiles).round(9))
 
     def _lowest(self, aggregate: Floats) -> int:
         rows = np.flatnonzero(self.feasible)
