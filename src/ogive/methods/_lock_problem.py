@@ -77,11 +77,6 @@ class Gate:
         ----------
         reference : Reference
             Source metric of the architectures that a percentile is of; a gate by value does not look at it.
-
-        Raises
-        ------
-        InputError
-            If so many architectures share the best value that no percentile is that high.
         """
         return self.level if self.kind == "value" else reference.threshold(self.level)
 

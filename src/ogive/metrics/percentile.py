@@ -82,11 +82,6 @@ class Reference:
         """Number of values."""
         return len(self._sorted)
 
-    @property
-    def best(self) -> float:
-        """The best value."""
-        return float(self._sorted[-1] if self.direction == "max" else -self._sorted[-1])
-
     def percentile(self, values: Floats) -> Floats:
         """Return the percentile of each value, ``(m,)``.
 
@@ -107,21 +102,18 @@ class Reference:
     def threshold(self, percentile: float) -> float:
         """Return the worst value of the reference whose percentile is at least `percentile`.
 
+        Where equals keep even the best value below that, it is the best value.
+
         Raises
         ------
         InputError
-            If the percentile is not above 0 and at most 100, or so many values share the best one that none reaches it.
+            If the percentile is not above 0 and at most 100.
         """
         if not 0 < percentile <= 100:
             raise InputError(f"a percentile is above 0 and at most 100, not {percentile:g}")
-        reached = self.percentile(self._sorted if self.direction == "max" else -self._sorted)
-        at = int(np.searchsorted(reached, percentile))
-        if at == self.n:
-            raise InputError(
-                f"no value of the reference reaches percentile {percentile:g}: the best one, {self.best:g}, is shared "
-                f"and has {reached[-1]:.4g}; ask for less, or compare with more architectures"
-            )
-        return float(self._sorted[at] if self.direction == "max" else -self._sorted[at])
+        rising = self._sorted if self.direction == "max" else -self._sorted
+        reached = np.searchsorted(self.percentile(rising), percentile)
+        return float(rising[min(int(reached), self.n - 1)])
 
 
 def reduction(before: float, after: float) -> float:
