@@ -8,7 +8,7 @@ embeddings from different probes cannot be compared.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -70,14 +70,12 @@ def fisher_embedding(
     generator = torch.Generator(device).manual_seed(seed)
     with _frozen(probe), _Tap(probe, x[:2]) as tap:
         with torch.no_grad():
-            features = torch.cat([tap.features(batch) for batch in x.split(_BATCH)])
+            features = torch.cat([tap.features(batch) for batch in torch.split(x, _BATCH)])
         head = _fitted_head(features, y, task.n_outputs)
         total = torch.zeros(tap.conv.out_channels, dtype=torch.float64, device=device)
-        for batch in x.split(_BATCH):
+        for batch in torch.split(x, _BATCH):
             likelihood = F.log_softmax(head(tap.features(batch)), dim=1)
-            columns = F.unfold(
-                tap.seen, tap.conv.kernel_size, tap.conv.dilation, tap.conv.padding, tap.conv.stride
-            )  # fmt: skip
+            columns = tap.columns()
             labels = torch.multinomial(likelihood.detach().exp(), draws, replacement=True, generator=generator)
             for label in labels.T:
                 drawn = likelihood.gather(1, label[:, None]).sum()
@@ -237,10 +235,11 @@ class _Tap:
             probe(x)
         for hook in hooks:
             hook.remove()
-        convs = [m for m in order if isinstance(m, nn.Conv2d)]
+        convs = [m for m in order if isinstance(m, nn.Conv2d) and not isinstance(m.padding, str)]
         if not convs or not isinstance(order[-1], nn.Linear) or convs[-1].groups != 1 or convs.count(convs[-1]) > 1:
             raise InputError(
-                "a probe is a network of convolutions that ends in a linear layer; its last one is ungrouped"
+                "a probe is a network of convolutions that ends in a linear layer; its last convolution is ungrouped, "
+                "is run once and has its padding in pixels"
             )
         self.conv, self.linear = convs[-1], order[-1]
 
@@ -256,11 +255,16 @@ class _Tap:
             hook.remove()
 
     def _cut(self, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        self.seen, self.made = inputs[0].detach(), output.detach().requires_grad_()
+        self._seen, self.made = inputs[0].detach(), output.detach().requires_grad_()
         return self.made
 
     def _keep(self, _: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         self._features = inputs[0]
+
+    def columns(self) -> Tensor:
+        """Return what each weight of a filter of the last convolution met, ``(n, weights, positions)``."""
+        padding: Any = self.conv.padding
+        return F.unfold(self._seen, self.conv.kernel_size, self.conv.dilation, padding, self.conv.stride)
 
     def features(self, x: Tensor) -> Tensor:
         """Return what the last linear layer reads for each example, ``(n, width)``."""
