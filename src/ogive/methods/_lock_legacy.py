@@ -207,6 +207,8 @@ class _Loop:
         """Let every run take its steps, or as many as its budget allows."""
         for step in range(STEPS):
             alive = np.flatnonzero(self.count == step)
+            if not alive.size:
+                break
             self._accept(step, alive, self._parents(step, alive) if step >= POPULATION else None)
             grown = alive[self.count[alive] > step]
             if step < HISTORY:

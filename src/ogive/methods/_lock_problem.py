@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ogive._errors import InputError
 from ogive.metrics.base import resolve
 from ogive.metrics.percentile import Aggregate
-from ogive.metrics.tables import Table, table_names
+from ogive.metrics.tables import Table, is_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,4 +194,4 @@ def _check_tables(space: Space, metrics: Sequence[str]) -> None:
 def table_of(metric: str) -> Table | None:
     """Return the table that a metric is a column of, None for any other metric."""
     source = metric.partition("@")[2]
-    return Table.open(source) if source in table_names() else None
+    return Table.open(source) if is_table(source) else None
