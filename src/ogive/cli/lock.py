@@ -166,7 +166,8 @@ def show(found: Lock, *, json: bool) -> None:
         console.print(sentence)
     console.print(_standing(found))
     counts = ", ".join(f"{found.name(m)} {n:,}" for m, n in found.evaluations.items())
-    console.print(f"evaluations: {counts}; {found.rejected:,} did not pass the gate")
+    failing = "" if found.rejected is None else f"; {found.rejected:,} did not pass the gate"
+    console.print(f"evaluations: {counts}{failing}")
     for text in found.notes:
         console.print(f"note: {text}")
     console.print(f"report: {found.report}")

@@ -114,8 +114,8 @@ class Lock:
     evaluations : dict of str to int
         True evaluations of the search by metric; those that failed the gate, or failed altogether, are among them.
         0 for targets that the search must not know.
-    rejected : int
-        Evaluated architectures that do not pass the gate.
+    rejected : int or None
+        Evaluated architectures that do not pass the gate; None where the solver does not say.
     evaluated : Evaluated
     explanation : Explanation
     exact : bool
@@ -142,7 +142,7 @@ class Lock:
     null: Null | None
     bound: float
     evaluations: dict[str, int]
-    rejected: int
+    rejected: int | None
     evaluated: Evaluated
     explanation: Explanation
     exact: bool

@@ -1,4 +1,4 @@
-"""What a lock leaves in its run directory: `lock.json`, and `lock.html`, one page that loads nothing."""
+"""What a lock leaves in its run directory: `lock.json`, `best/arch.json` and a page that loads nothing, `lock.html`."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ td:nth-child(2) { font: inherit; }
 
 
 def write_lock(lock: Lock, directory: RunDirectory, command: str) -> Lock:
-    """Write both files and return the lock with their places.
+    """Write the files and return the lock with their places.
 
     Raises
     ------
@@ -58,7 +58,12 @@ def write_lock(lock: Lock, directory: RunDirectory, command: str) -> Lock:
         If one cannot be written.
     """
     lock = replace(lock, run=str(directory.path), report=str(directory.path / PAGE))
-    directory.write(ANSWER, json.dumps(_plain(lock.to_dict()), indent=2) + "\n")
+    facts = _plain(lock.to_dict())
+    directory.write(ANSWER, json.dumps(facts, indent=2) + "\n")
+    # The study under the lock knows no gate by percentile: its best architecture is the source-only one.
+    own = {k: facts[k] for k in ("space", "arch")} | {"genotype": lock.chosen.genotype.tolist()}
+    own |= {"metrics": facts["values"], "seed": facts["seed"]}
+    directory.write("best/arch.json", json.dumps(own, indent=2) + "\n")
     directory.write(PAGE, page(lock, directory.path.name, command))
     return lock
 
@@ -230,15 +235,13 @@ def _evaluated(lock: Lock) -> str:
     rows = [
         [escape(lock.name(m)), roles[m], f"{n:,}", f"{lock.checks.get(m, 0):,}"] for m, n in lock.evaluations.items()
     ]
-    guard = (
-        " While it ran, reading a target raised an error; the targets were read when it was over, for this report."
-        if p.setting == "tu"
-        else ""
-    )
-    hint = (
-        f"Every evaluation counts, also the {lock.rejected:,} of architectures that do not pass the gate and those "
-        f"that failed.{guard} The evaluated architectures are in report.html."
-    )
+    failing = "those" if lock.rejected is None else f"the {lock.rejected:,}"
+    hint = f"Every evaluation counts, also {failing} of architectures that do not pass the gate and those that failed."
+    if p.setting == "tu" and not lock.leak:
+        hint += (
+            " While the search ran, reading a target raised an error; the targets were read when it was over, for this "
+            "report."
+        )
     return _section("What was measured", hint, _table(["metric", "role", "in the search", "for this report"], rows))
 
 

@@ -151,13 +151,11 @@ class Search:
 
     def _new_study(self, bound: float | None, out: str | Path | None, trials: int) -> Study:
         p = self.problem
-        seen = (p.source, *p.searched)
-        # A target is made worse; the source is made better.
-        up = [m for m in seen if (resolve(m).direction == "max") == (m == p.source)]
+        up, down = self._directions()
         return Study(
             p.space,
             maximize=up,
-            minimize=[m for m in seen if m not in up],
+            minimize=down,
             strategy=self._strategy(bound),
             out=out,
             log=self._log,
@@ -167,10 +165,17 @@ class Search:
             **self.question.study,
         )
 
+    def _directions(self) -> tuple[list[str], list[str]]:
+        """Return what the study maximises and minimises: the source is made better, what stands for targets worse."""
+        seen = (self.problem.source, *self.problem.searched)
+        up = [m for m in seen if (resolve(m).direction == "max") == (m == self.problem.source)]
+        return up, [m for m in seen if m not in up]
+
     def _strategy(self, bound: float | None) -> str:
         """Return the strategy, which learns the gate when it is known; until then it proposes random architectures."""
         p = self.problem
-        options = [f"aggregate={p.aggregate}"]
+        up, down = self._directions()
+        options = [f"aggregate={p.aggregate}", f"source={[*up, *down].index(p.source)}"]
         if self._sample:
             options.append(f"initial={self._sample}")
         if bound is not None:

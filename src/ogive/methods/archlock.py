@@ -143,8 +143,14 @@ def legacy(
     judge = CoinFlip(problem.seed) if comparator == "coin" else TrueOrder(problem.space)
     found = run_legacy(problem, judge, bound, peek=leak)
     counts = {m: int(n[0]) for m, n in found.evaluations.items()}
-    lock = _judged(problem, yardstick, bound, found.genotypes, counts)
-    lock = replace(lock, solver=f"legacy, comparator {comparator}", leak=leak and problem.setting == "tu")
+    leaks = leak and problem.setting == "tu"
+    lock = replace(
+        _judged(problem, yardstick, bound, found.genotypes, counts),
+        solver=f"legacy, comparator {comparator}",
+        leak=leaks,
+        rejected=None,
+        notes=("a leak: the true targets, which the setting calls unknown, made the final choice",) if leaks else (),
+    )
     return lock if directory is None else write_lock(lock, directory, command)
 
 
