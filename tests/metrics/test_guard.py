@@ -13,6 +13,7 @@ from ogive.metrics.evaluate import evaluate
 from ogive.metrics.guard import LeakError, forbidden
 from ogive.metrics.tables import Table, import_table
 from ogive.study import Study
+from ogive.study.workers import Pool
 from ogive.tasks.base import get_task
 
 
@@ -124,3 +125,19 @@ def test_a_leak_ends_the_study_instead_of_failing_a_trial(table):
 def test_an_unknown_metric_cannot_be_forbidden(table):
     with pytest.raises(UnknownNameError, match="no column 'aa'"), forbidden("aa@t"):
         pass
+
+
+def test_workers_of_a_study_are_bound_as_well():
+    study = Study("nasbench201:C=4,N=1", maximize=["synflow/digits"], strategy="random")
+    pool = Pool(1, study.config.to_dict())
+    genotype = study.problem.space.sample(1, np.random.default_rng(0))[0].tolist()
+    try:
+        with forbidden("accuracy@train/digits"):
+            pool.submit(0, "measure", genotype)
+            with pytest.raises(InputError, match="data of task 'digits'"):
+                pool.wait()
+        pool.close()
+        pool.submit(1, "measure", genotype)
+        assert np.isfinite(pool.wait()[0].result["values"][0])
+    finally:
+        pool.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ogive._errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 class LeakError(InputError, RuntimeError):
@@ -25,7 +25,7 @@ def forbidden(*specs: str) -> Iterator[None]:
 
     ``column@table`` forbids the column, also as part of ``percentile:column@table``; ``quantity@source/task`` forbids
     every measurement on that task, whatever the quantity; any other metric cannot be evaluated. It holds for the
-    thread or asynchronous task that entered the block, not for processes it starts.
+    thread or asynchronous task that entered the block, and for workers that a study starts there.
 
     Parameters
     ----------
@@ -73,3 +73,13 @@ def check(name: str) -> None:
         raise LeakError(
             f"{what} was about to be read, but the search must not know this target; read it when the search is over"
         )
+
+
+def held() -> list[str]:
+    """Return all that must not be read here, for a process that `hold` forbids it too."""
+    return sorted(_forbidden.get())
+
+
+def hold(names: Iterable[str]) -> None:
+    """Forbid what `held` gave, for good."""
+    _forbidden.set(_forbidden.get() | frozenset(names))
