@@ -60,6 +60,9 @@ def lock(
     leak: Annotated[
         bool, typer.Option("--leak", help="Of --solver legacy: choose by the true targets, as the released code does.")
     ] = False,
+    certify: Annotated[
+        bool, typer.Option("--certify", help="Attack the finalists after the search, as ogive certify --preset small.")
+    ] = False,
     epochs: Annotated[int | None, typer.Option("--epochs", "-e", help="Epochs of each training.")] = None,
     recipe: Annotated[
         str, typer.Option("--set", help="Other options of the training recipe, as name=value,name=value.")
@@ -80,6 +83,9 @@ def lock(
     plugins = load_plugins(plugin)
     from ogive.methods import archlock
 
+    if setting == "tu" and not auxiliary:
+        auxiliary, plugins = _simulated(source, table), [*plugins, archlock.SIMULATED]
+        load_plugins([archlock.SIMULATED])
     problem = _problem(space, table, source, target, auxiliary, setting, gate, aggregate, budget, seed)
     folder = out or fresh_folder("lock")
     command = command_line("lock", folder if out is None else None)
@@ -101,7 +107,18 @@ def lock(
         "command": command,
     }
     bar = False if quiet or not sys.stderr.isatty() else None
-    finish(lambda: archlock.lock(problem, out=folder, reference=reference, progress=bar, **settings), folder, json=json)
+    finish(
+        lambda: archlock.lock(
+            problem,
+            out=folder,
+            reference=reference,
+            certify="small" if certify else None,
+            progress=bar,
+            **settings,
+        ),
+        folder,
+        json=json,
+    )
 
 
 def _problem(
@@ -132,6 +149,13 @@ def _problem(
         budget=budget,
         seed=seed,
     )
+
+
+def _simulated(source: str, table: str | None) -> list[str]:
+    """Return what stands in for unknown targets where the user names nothing."""
+    if table or "@" in source:
+        raise InputError("setting tu on a table needs columns in place of its targets; name some with --auxiliary")
+    return [f"worth@simulated/{source}"]
 
 
 def _metric(name: str, table: str | None) -> str:
@@ -168,6 +192,8 @@ def show(found: Lock, *, json: bool) -> None:
     counts = ", ".join(f"{found.name(m)} {n:,}" for m, n in found.evaluations.items())
     failing = "" if found.rejected is None else f"; {found.rejected:,} did not pass the gate"
     console.print(f"evaluations: {counts}{failing}")
+    for finding in () if found.certificate is None else found.certificate.findings:
+        console.print(f"certificate: {finding.arch}: {finding.verdict}{''.join(f'; {d}' for d in finding.doubts)}")
     for text in found.notes:
         console.print(f"note: {text}")
     console.print(f"report: {found.report}")

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from ogive.methods._lock_explain import Explanation
     from ogive.methods._lock_problem import LockProblem
     from ogive.methods._lock_yardstick import Standing, Yardstick
+    from ogive.methods.certification import Certificate
     from ogive.spaces.base import Genotypes
 
 Floats = NDArray[np.float64]
-_TRAINED = "accuracy@train/"
+TRAINED = "accuracy@train/"
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,8 @@ class Lock:
         How it was searched.
     leak : bool
         Whether the true targets made the final choice although the setting calls them unknown.
+    certificate : Certificate or None
+        What attacking trained networks showed, where that was asked for.
     notes : tuple of str
         What a reader should know before using the numbers.
     run, report : str or None
@@ -151,6 +154,7 @@ class Lock:
     checks: dict[str, int] = field(default_factory=dict)
     solver: str = "pareto"
     leak: bool = False
+    certificate: Certificate | None = None
     notes: tuple[str, ...] = ()
     run: str | None = None
     report: str | None = None
@@ -173,6 +177,14 @@ class Lock:
     def reduction_vs_feasible_mean(self) -> float | None:
         """The same against the mean architecture that passes the gate: the part that is not the gate's."""
         return None if self.null is None else reduction(self.null.apt, self.chosen.apt)
+
+    def finalists(self, n: int) -> list[str]:
+        """Return the lock and the next best evaluated architectures that pass the gate, `n` in all."""
+        e = self.evaluated
+        at = np.flatnonzero(e.passes)
+        best = e.genotypes[at[np.argsort(e.score[at], kind="stable")[: n + 1]]]
+        others = [a for a in self.problem.space.format_many(best) if a != self.chosen.arch]
+        return [self.chosen.arch, *others[: n - 1]]
 
     def raw_drop(self, metric: str) -> float | None:
         """Return by how many per cent of the winner's value the lock's value is worse; None where that value is 0."""
@@ -216,6 +228,7 @@ class Lock:
             "solver": self.solver,
             "leak": self.leak,
             "seed": p.seed,
+            "certificate": None if self.certificate is None else self.certificate.to_dict(),
             "notes": list(self.notes),
             "run": self.run,
             "report": self.report,
@@ -261,11 +274,11 @@ class Lock:
 
 
 def short_names(metrics: Sequence[str]) -> dict[str, str]:
-    """Return the column of each metric if all are of one table, its task if all are trained accuracies, else itself."""
-    if all(m.startswith(_TRAINED) for m in metrics):
-        return {m: m.removeprefix(_TRAINED) for m in metrics}
-    sources = {m.partition("@")[2] for m in metrics}
-    return {m: m.partition("@")[0] if len(sources) == 1 else m for m in metrics}
+    """Return the task of each trained accuracy and the column of each table metric, where that is unambiguous."""
+    tables = {m.partition("@")[2] for m in metrics if not m.startswith(TRAINED)}
+    columns = {m: m.partition("@")[0] if len(tables) == 1 and "/" not in m else m for m in metrics}
+    names = {m: m.removeprefix(TRAINED) if m.startswith(TRAINED) else columns[m] for m in metrics}
+    return names if len(set(names.values())) == len(names) else {m: m for m in metrics}
 
 
 def place(problem: LockProblem, yardstick: Yardstick, genotype: Genotypes) -> Placed:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ogive.methods._lock_answer import Lock, Placed
     from ogive.study.directory import RunDirectory
+    from ogive.study.final import Estimate
 
 PAGE, ANSWER = "lock.html", "lock.json"
 
@@ -84,7 +85,7 @@ def page(lock: Lock, run: str, command: str) -> str:
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     styles = files("ogive.study").joinpath("report.css").read_text(encoding="utf-8") + _STYLES
     unknown = "targets unknown to the search" if p.setting == "tu" else "targets known"
-    sections = [_summary(lock), _standing(lock), _front(lock), _why(lock), _drawn(lock), _evaluated(lock)]
+    parts = (_summary, _standing, _front, _why, _drawn, _certificate, _evaluated)
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
@@ -92,7 +93,7 @@ def page(lock: Lock, run: str, command: str) -> str:
         f"<style>{styles}</style></head><body><main><header><div><h1>{escape(title)}</h1>"
         f'<div class="soft">run <b>{escape(run)}</b> · space {escape(p.space.spec)} · {unknown} · gate '
         f"{escape(str(p.gate))} · aggregation {escape(str(p.aggregate))} · seed {p.seed}</div></div></header>"
-        f"{''.join(sections)}{_made(command)}<footer>Made by Ogive {escape(__version__)}. "
+        f"{''.join(part(lock) for part in parts)}{_made(command)}<footer>Made by Ogive {escape(__version__)}. "
         "Everything is in this file; it loads nothing.</footer></main></body></html>\n"
     )
 
@@ -155,10 +156,12 @@ def _summary(lock: Lock) -> str:
     first, *rest = (escape(s) for s in sentences(lock))
     notes = "".join(f'<p class="warn">{escape(n[0].upper() + n[1:])}.</p>' for n in lock.notes)
     body = f'<p class="statement">{first} {rest[0]}</p>' + "".join(f"<p>{s}</p>" for s in rest[1:])
-    scope = (
-        '<p class="hint">All of this is training from scratch. Whether the lock holds against fine-tuning is another '
-        "question: <code>ogive certify</code> answers it by attacking.</p>"
-    )
+    scope = ""
+    if lock.certificate is None:
+        scope = (
+            '<p class="hint">All of this is training from scratch. Whether the lock holds against fine-tuning is '
+            "another question: <code>ogive certify</code> answers it by attacking.</p>"
+        )
     return f'<section><h2>Summary</h2>{body}<div class="tiles">{drawn}</div>{notes}{scope}</section>'
 
 
@@ -227,6 +230,30 @@ def _drawn(lock: Lock) -> str:
 
     body = one("The lock", lock.chosen) + one("The best source architecture", lock.winner)
     return _section("The architectures", "Faint parts carry nothing from input to output.", body)
+
+
+def _certificate(lock: Lock) -> str:
+    found = lock.certificate
+    if found is None:
+        return ""
+    rows = []
+    for label, finding in [*((str(i), f) for i, f in enumerate(found.findings, start=1)), ("unlocked", found.unlocked)]:
+        worst = max((c.advantage for c in finding.contests), key=lambda e: e.mean)
+        cells = [f"<code>{escape(finding.arch)}</code>", *(_shown(e) for e in (finding.source, worst)), finding.verdict]
+        rows.append([label, *cells])
+    heads = ["", "architecture", "source accuracy (%)", "largest advantage of an attacker (points)", "verdict"]
+    nothing = " The unlocked one passes too: there was nothing to lock." if found.unlocked.locked else ""
+    hint = (
+        f"{found.trainings:,} trainings: shipped networks were fine-tuned, probed and adapted to every target. Locked "
+        f"means that with 95 % confidence an attacker gains less than {found.limit:g} points over a public network "
+        f"trained from scratch, and the source holds ({escape(found.gate)}).{nothing}"
+    )
+    doubts = "".join(f"<li>{i}: {escape(d)}</li>" for i, f in enumerate(found.findings, start=1) for d in f.doubts)
+    return _section("Certificate", hint, _table(heads, rows) + (f"<ul>{doubts}</ul>" if doubts else ""))
+
+
+def _shown(e: Estimate) -> str:
+    return "–" if np.isnan(e.mean) else f"{e.mean:.1f} ({e.low:.1f} to {e.high:.1f})"
 
 
 def _evaluated(lock: Lock) -> str:

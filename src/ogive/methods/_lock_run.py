@@ -51,12 +51,15 @@ class Question:
     problem : LockProblem
     reference : int or None
         Random architectures at the beginning, of which percentiles are; None where tables know the whole space.
+    certify : str or None
+        Preset of the certification that follows the search, if one does.
     study : mapping
         Settings of the study: train, workers, timeout, device, plugins, command.
     """
 
     problem: LockProblem
     reference: int | None
+    certify: str | None = None
     study: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -79,17 +82,18 @@ class Question:
             "budget": p.budget,
             "seed": p.seed,
             "reference": self.reference,
+            "certify": self.certify,
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], space: Space) -> Self:
         """Read what `to_dict` gave."""
         known = dict(data)
-        reference = known.pop("reference")
+        reference, certify = known.pop("reference"), known.pop("certify")
         known["gate"], known["aggregate"] = Gate.parse(known["gate"]), Aggregate.parse(known["aggregate"])
         for name in ("targets", "auxiliary"):
             known[name] = tuple(known[name])
-        return cls(LockProblem(space, **known), reference)
+        return cls(LockProblem(space, **known), reference, certify)
 
 
 class Search:

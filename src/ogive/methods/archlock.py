@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from ogive._errors import InfeasibleError, InputError, UnknownNameError
-from ogive.methods._lock_answer import Lock, evaluated, null_model, place
+from ogive.methods import certification
+from ogive.methods._lock_answer import TRAINED, Lock, evaluated, null_model, place
 from ogive.methods._lock_explain import explain
 from ogive.methods._lock_legacy import CoinFlip, TrueOrder, run_legacy
 from ogive.methods._lock_oracle import Landscape, is_complete
@@ -32,12 +33,17 @@ if TYPE_CHECKING:
     from ogive.methods._lock_answer import Evaluated, Placed
     from ogive.methods._lock_explain import Explanation
     from ogive.methods._lock_yardstick import Yardstick
+    from ogive.methods.certification import Certificate
     from ogive.spaces.base import Genotypes
 
-__all__ = ["Aggregate", "Gate", "Lock", "LockProblem", "is_lock", "legacy", "lock", "resume", "sentences"]
+__all__ = ["SIMULATED", "Aggregate", "Gate", "Lock", "LockProblem", "is_lock", "legacy", "lock", "resume", "sentences"]
 
 Comparator = Literal["coin", "perfect"]
 
+SIMULATED = "ogive.methods._lock_simulated"
+"""The plug-in of ``worth@simulated``, an auxiliary metric for targets that nobody can name."""
+
+_FINALISTS = 3
 _SHARE, _LEAST = 3, 5
 """The reference sample is one part in so many of the budget, at least so many architectures."""
 
@@ -47,6 +53,7 @@ def lock(
     *,
     out: str | Path | None = None,
     reference: int | None = None,
+    certify: str | None = None,
     progress: bool | None = None,
     **study: Any,
 ) -> Lock:
@@ -60,6 +67,9 @@ def lock(
     reference : int, optional
         Random architectures at the beginning, where no table knows the whole space: percentiles, and a gate by
         percentile, are of them. By default a third of the budget.
+    certify : str, optional
+        Attack the finalists after the search, as hard as this preset says ("small", "full"); the metrics are then
+        accuracies trained on tasks. See `ogive.methods.certification`.
     progress : bool, optional
         Show a bar on standard error; by default where that is a terminal.
     **study
@@ -90,7 +100,10 @@ def lock(
             raise InputError("the table knows the whole space, so there is no reference sample; leave it out")
     elif reference is None:
         reference = max(_LEAST, problem.budget // _SHARE)
-    return _finish(Search(Question(problem, reference, study), out), progress)
+    if certify is not None:
+        certification.preset(certify)
+        _tasks(problem)
+    return _finish(Search(Question(problem, reference, certify, study), out), progress)
 
 
 def resume(run: str | Path, *, progress: bool | None = None) -> Lock:
@@ -170,7 +183,49 @@ def _finish(search: Search, progress: bool | None) -> Lock:
     lock = _judged(problem, search.yardstick, bound, rows.genotypes, counts)
     lock = replace(lock, checks=search.checks.counts(), notes=tuple(_notes(search, lock)))
     directory = search.study.directory
+    if search.question.certify is not None:
+        lock = replace(lock, certificate=_certified(search, lock, progress))
     return lock if directory is None else write_lock(lock, directory, search.study.config.command)
+
+
+def _tasks(problem: LockProblem) -> tuple[str, list[str]]:
+    """Return the tasks of source and targets.
+
+    Raises
+    ------
+    InputError
+        If a metric is not an accuracy trained on a task of its own, so that there is nothing to attack.
+    """
+    metrics = (problem.source, *problem.targets)
+    other = [m for m in metrics if not m.startswith(TRAINED)]
+    if other:
+        raise InputError(
+            f"a certificate needs tasks to attack, and '{other[0]}' is none; name tasks without --table, or certify "
+            "architectures with: ogive certify"
+        )
+    source, *targets = (m.removeprefix(TRAINED) for m in metrics)
+    return source, targets
+
+
+def _certified(search: Search, lock: Lock, progress: bool | None) -> Certificate:
+    """Attack the finalists, beside the source-only winner."""
+    source, targets = _tasks(search.problem)
+    config, directory = search.study.config, search.study.directory
+    assert search.question.certify is not None
+    return certification.certify(
+        lock.finalists(_FINALISTS),
+        config.space,
+        source,
+        targets,
+        unlocked=lock.winner.arch,
+        protocol=search.question.certify,
+        workers=config.workers,
+        out=None if directory is None else directory.path / "certificate",
+        seed=config.seed,
+        device=config.device,
+        plugins=config.plugins,
+        show=progress,
+    )
 
 
 def _judged(
