@@ -10,30 +10,37 @@ because what the search has measured is far from a random sample.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import log_ndtr, ndtri
 
 from ogive._errors import InputError
 from ogive.metrics.percentile import Aggregate
+from ogive.predictors.base import rank_gaussian
+from ogive.strategies._lock_models import Field, Operations, Percentiles
 from ogive.strategies.base import STRATEGIES, Floats, count_option
 from ogive.strategies.bayesian import Bayesian, View, log_improvement
 
 if TYPE_CHECKING:
-    from ogive.predictors.gaussian_process import GaussianProcess, Posterior
+    from numpy.typing import NDArray
+
     from ogive.spaces.base import Genotypes, Space
 
-_REFERENCE = 500
-_DRAWS = 32
+_SAMPLE = 256
+_QUANTILES = ndtri((np.arange(16) + 0.5) / 16)
+_STEPS = 15
+_GROWTH = 1.2
 _STEP = 0.3
+_LEAST = 1e-9
 
 
 class LockSearch(Bayesian):
     """Gaussian-process search for architectures that do not transfer.
 
-    One column is the source; the others are targets, all of them higher where the owner is better off, as every strategy
-    is told: a good source, and targets at which the attacker does badly. With one column it searches for the best
-    source.
+    One column is the source; the others are targets, all of them higher where the owner is better off, as every
+    strategy is told: a good source, and targets at which the attacker does badly. With one column it searches for the
+    best source.
 
     Parameters
     ----------
@@ -51,6 +58,7 @@ class LockSearch(Bayesian):
     """
 
     name = "lock"
+    batch = 4
 
     def __init__(
         self,
@@ -75,8 +83,9 @@ class LockSearch(Bayesian):
         self._order = [source, *(c for c in range(n_objectives) if c != source)]
         self.gate, self.denoise = float(gate), denoise
         self.aggregate = Aggregate.parse(str(aggregate))
-        self._features = _Features(space)
-        self._sample = self._features(space.free().sample(_REFERENCE, np.random.default_rng(0)))
+        self._features = Operations(space)
+        self._sample = self._features(space.free().sample(_SAMPLE, np.random.default_rng(0)))
+        self._fields: tuple[Floats, int, list[Field]] | None = None
 
     def tell(self, genotypes: Genotypes, values: Floats, violation: Floats | None = None) -> None:
         """Take answers in; one that passes the gate and breaks another constraint counts as the worst source."""
@@ -88,111 +97,156 @@ class LockSearch(Bayesian):
             v[(np.asarray(violation) > 0) & (v[:, 0] >= self.gate), 0] = -np.inf
         super().tell(genotypes, v)
 
+    def _restore(self, state: dict[str, Any]) -> None:
+        super()._restore(state)
+        self._fields = None
+
+    # ---------------------------------------------------------------- the models
+
     def _view(self, X: Floats) -> View:
+        labels = self._labels()
+        if learn := len(self._history) >= _GROWTH * self._learned:
+            self._learned = len(self._history)
+        return self._look(self._taken_in(X, labels, learn), labels, len(X))
+
+    def _look(self, fields: list[Field], labels: NDArray[np.intp], n: int) -> LockView:
+        """Return what the models say of the first n rows, the others being a random sample of the space."""
+        told = self._history.values[labels]
+        scores = np.stack([rank_gaussian(column) for column in told.T])
+        for field, column in zip(fields, scores, strict=True):
+            field.observe(column)
+        passed = (told[:, 0] >= self.gate) & np.isfinite(told).all(axis=1)
+        return LockView(
+            fields, n, scores, passed, bar(scores[0], told[:, 0] >= self.gate), self.aggregate, self.denoise
+        )
+
+    def _taken_in(self, X: Floats, labels: NDArray[np.intp], learn: bool) -> list[Field]:
+        """Return a model for each column that has taken in where was measured.
+
+        They follow from the answers and the last fit alone, not from the calls in between, so that a restored search
+        goes on as the original would.
+        """
+        rows = self._classes(labels) if len(labels) == len(self._history) else None
+        fitted = len(labels) if rows is None else self._learned
+        if self._fields is None or self._fields[0] is not X or self._fields[1] != fitted or rows is None:
+            self._fields = X, fitted, self._fit(np.vstack([X, self._sample]), labels[:fitted], learn)
+            self._theta = np.stack([field.process.theta for field in self._fields[2]])
+        fields = self._fields[2]
+        if rows is not None:
+            for field in fields:
+                field.forget()
+                for row in rows[len(field) :].tolist():
+                    field.add(row)
+        return fields
+
+    def _classes(self, labels: NDArray[np.intp]) -> NDArray[np.intp] | None:
+        """Return the class of each answer among the candidates; None where one of them is not there."""
+        if self._listed is None or self._listed[0] is not self.space:
+            return None
+        pool = self._listed[1]
+        rows = pool.rows(self._history.genotypes[labels])
+        return pool.kind[rows] if len(rows) == len(labels) else None
+
+    def _fit(self, X: Floats, labels: NDArray[np.intp], learn: bool) -> list[Field]:
         from ogive.predictors.gaussian_process import GaussianProcess
 
-        F, targets, learn = self._lessons()
-        posteriors = []
-        for column in range(self.n_objectives):
-            process = GaussianProcess(groups=self._features.groups.tolist(), length_scale=1.5, optimise=learn)
+        F = self._features(self._history.genotypes[labels])
+        fields = []
+        for column, values in enumerate(self._history.values[labels].T):
+            process = GaussianProcess(
+                groups=self._features.groups.tolist(), length_scale=1.5, steps=_STEPS, optimise=learn
+            )
             if self._theta is not None:
                 process.theta = self._theta[column]
-            posteriors.append(process.fit(F, targets[:, column]).posterior(X))
-        self._theta = np.stack([p.process.theta for p in posteriors])
-        told = self._history.values[self._labels()]
-        scales = [Percentiles(p.process, self._sample) for p in posteriors[1:]]
-        return _LockView(posteriors, scales, targets, told, self.gate, self.aggregate)
+            fields.append(Field(process.fit(F, rank_gaussian(values)), X))
+        return fields
+
+    def choose(self) -> Genotypes | None:
+        """Return the best lock among the architectures told, ``(n_choices,)``; None if none passes the gate."""
+        labels = self._labels()
+        if not len(labels):
+            return None
+        view = self._look(self._fit(self._sample, labels, learn=True), labels, 0)
+        best = int(view.locked.argmin())
+        return self._history.genotypes[labels[best]].copy() if np.isfinite(view.locked[best]) else None
 
 
-class _Features:
-    """What architectures compute, and which operations their canonical form is written with, in groups."""
-
-    def __init__(self, space: Space) -> None:
-        from ogive.predictors.features import Features
-
-        self._space = space
-        self._parts = (Features(space, "functional"), Features(space, "onehot"))
-        first, second = (part.groups for part in self._parts)
-        self.groups = np.concatenate([first, second + first.max() + 1])
-
-    def __call__(self, genotypes: Genotypes) -> Floats:
-        return np.hstack([part(self._space.canonical(genotypes)) for part in self._parts])
-
-
-class Percentiles:
-    """The attacker's percentile in a space, as a function of a column on its model's scale.
+class LockView:
+    """What the models say of every class of candidates, and how much a measurement of one promises.
 
     Parameters
     ----------
-    process : GaussianProcess
-        Fitted; higher is worse for the attacker.
-    X : ndarray of float64, (m, d)
-        A random sample of the space.
+    fields : list of Field
+        Source first.
+    n : int
+        Number of classes of candidates; the rows behind them are a random sample of the space.
+    scores : ndarray of float64, (n_objectives, m)
+        What was measured, on the models' scale.
+    passed : ndarray of bool, (m,)
+        Which of it passed the gate.
+    bar : float
+        The gate on the models' scale.
+    aggregate : Aggregate
+    denoise : bool
+        Whether targets are judged by the functions, not by their measurements.
+
+    Attributes
+    ----------
+    locked : ndarray of float64, (m,)
+        Aggregated percentile of what was measured; without targets, how bad the source is; inf where the gate is not
+        passed.
     """
-
-    def __init__(self, process: GaussianProcess, X: Floats) -> None:
-        from scipy.special import ndtr
-
-        mean, std = process.predict(X)
-        self._grid = np.linspace((mean - 4 * std).min(), (mean + 4 * std).max(), 200)
-        self._share = ndtr((self._grid[:, None] - mean) / std).mean(axis=1)
-
-    def __call__(self, values: Floats) -> Floats:
-        """Return 100 times the share of the space that is at least as bad for the attacker as each value."""
-        return np.asarray(100.0 * (1.0 - np.interp(values, self._grid, self._share)))
-
-
-class _LockView:
-    """What the models say of every class of candidates, and how much a measurement of one promises."""
 
     def __init__(
         self,
-        posteriors: list[Posterior],
-        scales: list[Percentiles],
-        targets: Floats,
-        told: Floats,
-        gate: float,
+        fields: list[Field],
+        n: int,
+        scores: Floats,
+        passed: NDArray[np.bool_],
+        bar: float,
         aggregate: Aggregate,
+        denoise: bool,
     ) -> None:
-        self._posteriors, self._scales, self._aggregate = posteriors, scales, aggregate
-        self._passed = (told[:, 0] >= gate) & np.isfinite(told).all(axis=1)
-        self._bar = bar(targets[:, 0], told[:, 0], gate)
-        self._best_source = float(targets[:, 0].max())
-        reached = self._locked(targets[self._passed, 1:]) if scales else np.zeros(0)
-        self._best = float(reached.min()) if reached.size else math.inf
+        self._source, self._targets = fields[0], fields[1:]
+        self._n, self._bar, self._top, self._aggregate, self._denoise = n, bar, scores[0].max(), aggregate, denoise
+        self._scales = [Percentiles(f.mean[n:], np.hypot(f.std[n:], f.noise)) for f in self._targets]
+        self.locked = np.where(passed, -scores[0], np.inf)
+        if self._targets:
+            known = np.stack([f.smoothed() for f in self._targets] if denoise else list(scores[1:]), axis=-1)
+            self.locked[passed] = self._judged(known[passed])
 
-    def _locked(self, values: Floats) -> Floats:
-        percentiles = [scale(column) for scale, column in zip(self._scales, np.moveaxis(values, -1, 0), strict=True)]
-        return self._aggregate(np.stack(percentiles, axis=-1))
+    def _judged(self, values: Floats) -> Floats:
+        """Return the aggregated percentile of targets ``(..., k)`` on the models' scale."""
+        columns = [scale(column) for scale, column in zip(self._scales, np.moveaxis(values, -1, 0), strict=True)]
+        return self._aggregate(np.stack(columns, axis=-1))
 
-    def promise(self, rng: np.random.Generator) -> Floats:  # noqa: ARG002 - the signature of a view
-        from scipy.special import log_ndtr, ndtri
-
-        source = self._posteriors[0]
-        std = np.hypot(source.std, source.noise)
-        if not self._scales:
-            return np.asarray(log_improvement((source.mean - self._best_source) / std) + np.log(std))
-        passes = np.asarray(log_ndtr((source.mean - self._bar) / std))
-        if math.isinf(self._best):
+    def promise(self, rng: np.random.Generator) -> Floats:
+        """Return how likely each class passes the gate and beats the best lock so far, as a logarithm, ``(k,)``."""
+        n = self._n
+        mean, std = self._source.mean[:n], np.hypot(self._source.std[:n], self._source.noise)
+        if not self._targets:
+            return np.asarray(log_improvement((mean - self._top) / std) + np.log(std))
+        passes = np.asarray(log_ndtr((mean - self._bar) / std))
+        best = float(self.locked.min())
+        if math.isinf(best):
             return passes
-        mean = np.stack([p.mean for p in self._posteriors[1:]], axis=-1)
-        std = np.stack([np.hypot(p.std, p.noise) for p in self._posteriors[1:]], axis=-1)
-        # The same quantiles in another order for each target, so that they are as good as independent.
-        quantiles = ndtri((np.arange(_DRAWS) + 0.5) / _DRAWS)
-        orders = np.random.default_rng(0)
-        noise = np.stack([orders.permutation(quantiles) for _ in self._scales], axis=-1)
-        drawn = self._locked(mean[:, None] + std[:, None] * noise)
-        centre, spread = drawn.mean(axis=1), drawn.std(axis=1) + 1e-9
-        return np.asarray(passes + log_ndtr((self._best - centre) / spread))
+        means = np.stack([f.mean[:n] for f in self._targets], axis=-1)
+        stds = np.stack([f.std[:n] if self._denoise else np.hypot(f.std[:n], f.noise) for f in self._targets], axis=-1)
+        # The same even quantiles for each target, in an order of its own.
+        noise = rng.permuted(np.tile(_QUANTILES, (len(self._targets), 1)), axis=1).T
+        drawn = self._judged(means[:, None] + stds[:, None] * noise)
+        centre, spread = drawn.mean(axis=1), drawn.std(axis=1) + _LEAST
+        return np.asarray(passes + log_ndtr((best - centre) / spread))
 
     def believe(self, kind: int) -> None:
-        for posterior in self._posteriors:
-            posterior.believe(kind)
+        """Go on as if a candidate of this class were being measured."""
+        for field in (self._source, *self._targets):
+            field.believe(kind)
 
 
-def bar(scores: Floats, values: Floats, gate: float) -> float:
-    """Return the gate on the scale of scores that rise with the values, between the scores on its two sides."""
-    below, above = scores[values < gate], scores[values >= gate]
+def bar(scores: Floats, passes: NDArray[np.bool_]) -> float:
+    """Return where the gate lies on the scale of the scores: between those on its two sides."""
+    below, above = scores[~passes], scores[passes]
     if not len(above):
         return float(below.max()) + _STEP
     return float(above.min()) - _STEP if not len(below) else 0.5 * float(below.max() + above.min())
