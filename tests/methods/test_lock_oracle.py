@@ -201,6 +201,7 @@ def test_a_restricted_space_restricts_the_lock(micro):
     )
     assert whole.genotypes[whole.best][0] == 3
     assert part.genotypes[part.best][0] != 3
+    assert (whole.genotypes[whole.winner][0], part.genotypes[part.winner][0] != 3) == (3, True)
     assert part.bound == whole.bound
     assert part.aggregate[part.best] > whole.aggregate[whole.best]
 

@@ -62,6 +62,11 @@ def test_raw_values_behind_the_gate_are_those_of_the_specification(micro, column
     assert raw_drop(micro.optimum(column), found) == pytest.approx(drop, abs=0.006)
 
 
+@pytest.mark.parametrize(("column", "admitted"), [("segmentsemantic_val", 3550), ("normal_val", 3)])
+def test_two_per_cent_of_the_raw_metric_admits_nearly_all_or_nearly_none(micro, column, admitted):
+    assert (micro.values(column) >= 0.98 * micro.optimum(column)).sum() == admitted
+
+
 # -------------------------------------------------------------------- the whole
 
 

@@ -36,6 +36,13 @@ def _quantity(metric: str) -> str:
     return metric.partition("@")[0]
 
 
+def _read(metric: str, genotypes: Genotypes) -> tuple[Floats, Floats]:
+    """Return values and percentiles of a table's column, two arrays ``(n,)``."""
+    table = table_of(metric)
+    assert table is not None
+    return table.lookup(_quantity(metric), genotypes), table.lookup(f"percentile:{_quantity(metric)}", genotypes)
+
+
 class Landscape:
     """Every architecture of a lock problem, with its percentiles.
 
@@ -82,7 +89,8 @@ class Landscape:
         direction = resolve(problem.source).direction
         self.bound = problem.gate.bound(Reference(self.source, direction))
         passes = self.source >= self.bound if direction == "max" else self.source <= self.bound
-        self.feasible: NDArray[np.bool_] = passes & problem.space.permits(self.genotypes)
+        self._permitted = problem.space.permits(self.genotypes)
+        self.feasible: NDArray[np.bool_] = passes & self._permitted
         if not self.feasible.any():
             raise InfeasibleError(
                 f"no architecture passes gate {problem.gate}; the best value of '{problem.source}' is "
@@ -91,20 +99,13 @@ class Landscape:
 
     def _columns(self, metrics: Sequence[str]) -> tuple[Floats, Floats]:
         """Return values and percentiles of metrics, two arrays ``(n, k)``."""
-        names = [[m, f"percentile:{m}"] for m in metrics]
-        tables = [table_of(m) for m in metrics]
-        both = [
-            [t.lookup(_quantity(n), self.genotypes) for n in pair]
-            for t, pair in zip(tables, names, strict=True)
-            if t is not None
-        ]
-        values, percentiles = np.moveaxis(np.array(both), 0, -1)
+        values, percentiles = np.moveaxis(np.array([_read(m, self.genotypes) for m in metrics]), 0, -1)
         return values, percentiles
 
     @cached_property
     def winner(self) -> int:
-        """Row of the source-only winner: the best source value, and of equal ones the first."""
-        return int(self.source_percentile.argmax())
+        """Row of the source-only winner: the best source value in the restriction, and of equal ones the first."""
+        return int(np.where(self._permitted, self.source_percentile, -np.inf).argmax())
 
     @cached_property
     def best(self) -> int:

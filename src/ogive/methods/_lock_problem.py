@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ogive._errors import InputError
 from ogive.metrics.base import resolve
@@ -17,7 +17,6 @@ from ogive.metrics.tables import Table, is_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Self
 
     from ogive.metrics._table_columns import Column
     from ogive.metrics.percentile import Reference

@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ogive._errors import InputError
-
-if TYPE_CHECKING:
-    from typing import Self
 
 Floats = NDArray[np.float64]
 Direction = Literal["max", "min"]
