@@ -70,7 +70,7 @@ def test_every_figure_of_a_table_lock_is_what_pandas_says(table):
 
 
 def test_the_front_is_the_front_of_what_was_evaluated(table):
-    found = lock(problem(budget=60))
+    found = lock(problem(targets=["jigsaw"], budget=60))
     e = found.evaluated
     assert len(e.source) == 60
     rows = list(zip(e.source, e.score, strict=True))
@@ -80,8 +80,7 @@ def test_the_front_is_the_front_of_what_was_evaluated(table):
         if not any((a >= s and b <= t) and (a > s or b < t) for a, b in rows)
     }  # fmt: skip
     assert {(f["source_percentile"], f["score"]) for f in found.to_dict()["front"]} == own
-    best = min(t for s, t in rows if s >= 98)
-    assert problem().aggregate(np.array([[t.percentile for t in found.chosen.targets.values()]]))[0] == best
+    assert found.chosen.apt == min(t for s, t in rows if s >= 98)
 
 
 def test_every_evaluation_counts_and_a_seed_fixes_all(table):
@@ -267,14 +266,11 @@ def test_a_sample_beside_a_table_is_refused(table):
         lock(problem(), reference=10)
 
 
-def test_worst_case_protects_every_target(table):
-    targets = ("class_object", "class_scene", "normal")
-    mean, worst = (
-        lock(problem("autoencoder", targets, aggregate=Aggregate.parse(a), budget=200)) for a in ("mean", "worst")
-    )
-
-    def highest(found):
-        return max(t.percentile for t in found.chosen.targets.values())
-
-    assert highest(worst) <= highest(mean)
-    assert mean.chosen.apt <= worst.chosen.apt
+def test_worst_case_is_near_the_best_that_pandas_finds(table):
+    targets = ["class_object", "class_scene", "normal"]
+    ranks = table.rank(pct=True) * 100
+    best = ranks.loc[ranks["autoencoder"] >= 98, targets].max(axis=1).min()
+    found = lock(problem("autoencoder", targets, aggregate=Aggregate.parse("worst"), budget=200))
+    highest = max(t.percentile for t in found.chosen.targets.values())
+    assert best <= highest <= best + 2
+    assert max(t.percentile for t in found.oracle.targets.values()) == pytest.approx(best)

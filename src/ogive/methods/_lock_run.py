@@ -23,6 +23,8 @@ from ogive.metrics.base import resolve
 from ogive.metrics.evaluate import evaluate
 from ogive.metrics.guard import forbidden
 from ogive.metrics.percentile import Aggregate
+from ogive.strategies.base import get_strategy
+from ogive.strategies.lock import LockSearch
 from ogive.study import MemoryLog, Study
 from ogive.study.directory import RunDirectory
 from ogive.study.problem import COUNTED, KNOWN
@@ -180,6 +182,9 @@ class Search:
         p = self.problem
         up, down = self._directions()
         options = [f"aggregate={p.aggregate}", f"source={[*up, *down].index(p.source)}"]
+        if p.setting == "tu":
+            # The luck of one measurement of an auxiliary task is of no use at the target.
+            options.append("denoise=true")
         if self._sample:
             options.append(f"initial={self._sample}")
         if bound is not None:
@@ -247,6 +252,20 @@ class Search:
         """Return the evaluated architectures in the order in which they were drawn, those that failed included."""
         rows = self.study.results().rows
         return rows.take(COUNTED[rows.status])
+
+    def choose(self) -> Genotypes | None:
+        """Return the strategy's choice among what was evaluated, ``(n_choices,)``; None if nothing passes the gate.
+
+        It sees what the search saw, not the percentiles of the whole space.
+        """
+        study, rows = self.study, self.rows()
+        objectives = len(study.config.objectives)
+        strategy = get_strategy(
+            study.config.strategy, study.problem.space, n_objectives=objectives, seed=self.problem.seed
+        )
+        assert isinstance(strategy, LockSearch)
+        strategy.tell(rows.genotypes, study.problem.worth(rows))
+        return strategy.choose()
 
     @property
     def yardstick(self) -> Yardstick:

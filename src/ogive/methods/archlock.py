@@ -11,8 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import numpy as np
-
 from ogive._errors import InfeasibleError, InputError, UnknownNameError
 from ogive.methods import certification
 from ogive.methods._lock_answer import TRAINED, Lock, evaluated, null_model, place
@@ -158,7 +156,7 @@ def legacy(
     counts = {m: int(n[0]) for m, n in found.evaluations.items()}
     leaks = leak and problem.setting == "tu"
     lock = replace(
-        _judged(problem, yardstick, bound, found.genotypes, counts),
+        _judged(problem, yardstick, bound, found.genotypes, found.genotypes[0], counts),
         solver=f"legacy, comparator {comparator}",
         leak=leaks,
         rejected=None,
@@ -180,7 +178,7 @@ def _finish(search: Search, progress: bool | None) -> Lock:
     problem, bound, rows = search.problem, search.bound, search.rows()
     assert bound is not None, "the search is over, so the reference sample is there"
     counts = {m: len(rows) for m in (problem.source, *problem.searched)}
-    lock = _judged(problem, search.yardstick, bound, rows.genotypes, counts)
+    lock = _judged(problem, search.yardstick, bound, rows.genotypes, search.choose(), counts)
     lock = replace(lock, checks=search.checks.counts(), notes=tuple(_notes(search, lock)))
     directory = search.study.directory
     if search.question.certify is not None:
@@ -229,19 +227,23 @@ def _certified(search: Search, lock: Lock, progress: bool | None) -> Certificate
 
 
 def _judged(
-    problem: LockProblem, yardstick: Yardstick, bound: float, genotypes: Genotypes, counts: dict[str, int]
+    problem: LockProblem,
+    yardstick: Yardstick,
+    bound: float,
+    genotypes: Genotypes,
+    chosen: Genotypes | None,
+    counts: dict[str, int],
 ) -> Lock:
-    """Choose among evaluated architectures, and read the targets."""
+    """Say what the chosen one of the evaluated architectures is worth; this reads the targets."""
     seen = evaluated(problem, yardstick, genotypes, bound)
-    if not seen.passes.any():
+    if chosen is None:
         raise InfeasibleError(_unmet(problem, yardstick, seen, bound, counts[problem.source]))
-    at = np.flatnonzero(seen.passes)
-    chosen = place(problem, yardstick, seen.genotypes[at[seen.score[at].argmin()]])
+    placed = place(problem, yardstick, chosen)
     landscape = Landscape(problem) if yardstick.exact else None
     winner = seen.genotypes[seen.source.argmax()] if landscape is None else landscape.genotypes[landscape.winner]
     return Lock(
         problem=problem,
-        chosen=chosen,
+        chosen=placed,
         winner=place(problem, yardstick, winner),
         null=null_model(problem, yardstick, bound),
         oracle=None if landscape is None else place(problem, yardstick, landscape.genotypes[landscape.best]),
@@ -249,7 +251,7 @@ def _judged(
         evaluations=dict.fromkeys((problem.source, *problem.targets, *problem.auxiliary), 0) | counts,
         rejected=int((~seen.passes).sum()),
         evaluated=seen,
-        explanation=_explanation(problem, chosen, seen, landscape),
+        explanation=_explanation(problem, placed, seen, landscape),
         exact=yardstick.exact,
         reference=len(yardstick.genotypes),
     )
