@@ -4,8 +4,9 @@ The worth of an architecture on a task is the mean output of an ensemble of smal
 beats another is the logistic function of the difference of their worths (Bradley and Terry, Biometrika 39, 1952), so it
 is antisymmetric and transitive by construction. Networks learn from pairs (Burges et al., "Learning to Rank using
 Gradient Descent", ICML 2005); one temperature for all is fitted on what they did not see (Guo et al., "On Calibration
-of Modern Neural Networks", ICML 2017, section 4.2). Comparing architectures across tasks is the idea of Chen et al.,
-"Contrastive Neural Architecture Search with Neural Architecture Comparator", CVPR 2021.
+of Modern Neural Networks", ICML 2017, section 4.2), with the smoothing of Platt, "Probabilistic Outputs for Support
+Vector Machines", 1999, section 2.2. Comparing architectures across tasks is the idea of Chen et al., "Contrastive Neural
+Architecture Search with Neural Architecture Comparator", CVPR 2021.
 """
 
 from __future__ import annotations
@@ -51,8 +52,9 @@ class Comparator:
     folds : int
         Folds for the temperature, at least 2 and at most `members`.
     holdout : {"architectures", "tasks"}
-        What the comparator will be asked about, and so what a fold leaves out: new architectures of the fitted tasks,
-        or new architectures on new tasks.
+        What the comparator will be asked about, and so what a fold leaves out: new architectures on the fitted tasks,
+        or new architectures on new tasks. Without embeddings the tasks cannot be told apart, their disagreement is
+        noise to every member, and the first serves for both.
     confidence : float
         Probability in (0.5, 1] that the likelier winner must have for an answer to count as sure.
     seed : int
@@ -187,10 +189,15 @@ class Comparator:
         if not margin.size:
             raise InputError("nothing is left to calibrate a comparator with: measure more architectures that differ")
 
-        def loss(log_temperature: float) -> float:
-            return float(np.logaddexp(0.0, -margin * np.exp(-log_temperature)).mean())
+        # Platt's smoothing: a few pairs that all come out right do not prove certainty. Pairs share architectures, so
+        # what counts is how many of these there are.
+        doubt = 1.0 / (2.0 + float(held.any(axis=0).sum()))
 
-        self.temperature = float(np.exp(minimize_scalar(loss, bounds=(-3.0, 6.0), method="bounded").x))
+        def loss(log_temperature: float) -> float:
+            scaled = margin * np.exp(-log_temperature)
+            return float((np.logaddexp(0.0, -scaled) + doubt * scaled).mean())
+
+        self.temperature = float(np.exp(minimize_scalar(loss, bounds=(-6.0, 6.0), method="bounded").x))
 
     # ---------------------------------------------------------------- answers
 
@@ -264,7 +271,7 @@ class Comparator:
             )
         if not embeddings.shape[1]:
             return embeddings
-        return (_unit_rows(embeddings) @ self._tasks.T - self._task_centre) / self._task_scale
+        return np.asarray((_unit_rows(embeddings) @ self._tasks.T - self._task_centre) / self._task_scale)
 
     def _outputs(self, features: Floats, embeddings: Floats) -> Floats:
         """Return the worth each member gives, ``(members, t, n)``."""
@@ -272,10 +279,10 @@ class Comparator:
         rows = (np.concatenate([features, self._reference]) - self._centre) / self._scale
         seen = self._seen(embeddings)
         tiled = np.hstack([np.tile(rows, (len(seen), 1)), np.repeat(seen, len(rows), axis=0)])
-        out: Floats = self._ensemble(tiled).reshape(self.members, len(seen), len(rows))
+        out = self._ensemble(tiled).reshape(self.members, len(seen), len(rows))
         # Networks that learn from differences leave their own zero open.
         out -= out[..., len(features) :].mean(axis=2, keepdims=True)
-        return out[..., : len(features)] / self.temperature
+        return np.asarray(out[..., : len(features)] / self.temperature)
 
 
 @dataclass(frozen=True)

@@ -158,7 +158,7 @@ class SignedProxies:
         return self
 
     def __call__(self, proxies: Floats) -> Floats:
-        """Return signed normal scores ``(n, p)``: where each value lies among those of `fit`, as a Gaussian quantile."""
+        """Return signed normal scores, ``(n, p)``: where each value lies among those of `fit`, as a quantile."""
         from scipy.special import ndtri
 
         columns = zip(self._sorted.T, _without_nan(proxies).T, strict=True)
