@@ -21,7 +21,7 @@ class Guarded(Digits):
 def accuracy(probe, task, outputs):
     split = task.split("val")
     with torch.no_grad():
-        logits = probe(as_images(task, split.x, 32))[:, outputs]
+        logits = probe(as_images(task, split.x, 16))[:, outputs]
     return (logits.argmax(dim=1).numpy() == split.y).mean()
 
 

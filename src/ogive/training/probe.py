@@ -21,13 +21,12 @@ if TYPE_CHECKING:
 
     from ogive.tasks.base import Task
 
-_SIDE = 32
 _BATCH = 64
 _RECIPE = TrainConfig(lr=0.1, weight_decay=5e-4)
 
 
 class Probe(nn.Module):
-    """A residual network of three stages, 16 to `width` channels, for images of 32 x 32 pixels.
+    """A residual network of three stages, 16 to `width` channels.
 
     Parameters
     ----------
@@ -58,7 +57,7 @@ class Probe(nn.Module):
 
 
 def train_probe(
-    tasks: Sequence[Task], *, steps: int = 600, width: int = 128, seed: int = 0, device: str = "cpu"
+    tasks: Sequence[Task], *, steps: int = 600, width: int = 128, side: int = 16, seed: int = 0, device: str = "cpu"
 ) -> Probe:
     """Train one probe on the training splits of one or several tasks together, and return it in evaluation mode.
 
@@ -73,6 +72,8 @@ def train_probe(
         Batches of 64 examples; 600 take about half a CPU minute.
     width : int
         Filters of the last convolution.
+    side : int
+        Height and width that images are resized to, as `fisher_embedding` must be told too.
     seed : int
     device : str
 
@@ -90,7 +91,7 @@ def train_probe(
         optimizer = torch.optim.SGD(
             probe.parameters(), _RECIPE.lr, _RECIPE.momentum, weight_decay=_RECIPE.weight_decay, nesterov=True
         )
-        streams = [_batches(task, derive(seed, 1, i), where) for i, task in enumerate(tasks)]
+        streams = [_batches(task, side, derive(seed, 1, i), where) for i, task in enumerate(tasks)]
         for step in range(steps):
             turn = step % len(tasks)
             x, y = next(streams[turn])
@@ -103,9 +104,9 @@ def train_probe(
     return probe.eval()
 
 
-def _batches(task: Task, seed: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+def _batches(task: Task, side: int, seed: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield batches of the training split for ever, in a new random order whenever all examples were seen."""
     split, rng = task.split("train"), np.random.default_rng(seed)
     while True:
         for rows in np.array_split(rng.permutation(len(split)), max(len(split) // _BATCH, 1)):
-            yield as_images(task, split.x[rows], _SIDE).to(device), torch.tensor(split.y[rows], device=device)
+            yield as_images(task, split.x[rows], side).to(device), torch.tensor(split.y[rows], device=device)
