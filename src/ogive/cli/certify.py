@@ -169,7 +169,7 @@ def _print_finding(name: str, finding: Finding) -> None:
 
 
 def _line(first: str, cells: list[str]) -> str:
-    return f"{first:>4}" + "".join(f"{cell:>10}" for cell in cells)
+    return f"{first:>4}" + "".join(f"{cell:>12}" for cell in cells)
 
 
 def _shown(e: Estimate) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from ogive._errors import DivergedError, InputError, UnknownNameError
 from ogive._registry import load_plugin, parse_spec
 from ogive.methods._certification_plan import SCRATCH, SHIP, Protocol, Training
-from ogive.spaces.base import Shape, get_space
+from ogive.spaces.base import Shape, get_space, image_shape
 from ogive.study.workers import Answer
 from ogive.tasks.base import get_task
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ogive.spaces.base import Space, TaskShape
+    from ogive.tasks.base import Task
     from ogive.training.transfer import Holding, Outcome
 
 PUBLIC = ("resnet8",)
@@ -79,19 +80,24 @@ class Bench:
 
     @cached_property
     def shape(self) -> tuple[int, int, int]:
-        """Shape of an example the shipped networks were made for."""
-        c, h, w = get_task(self.source).input_shape
+        """Shape of an example the shipped networks are made for."""
+        task = get_task(self.source)
+        return task.input_shape[0], *self._sides(task)
+
+    def _sides(self, task: Task) -> tuple[int, int]:
+        _, h, w = image_shape(self.space.name, task)
         side = self.protocol.side or max(h, w)
-        return c, min(h, side), min(w, side)
+        return min(h, side), min(w, side)
 
     def _holding(self, task: str, share: float, seed: int) -> Holding:
         from ogive.training.transfer import Holding
 
-        found, shape = get_task(task), self.shape
-        if task != self.source and self.protocol.size == "target":
-            side = self.protocol.side or max(found.input_shape[1:])
-            shape = (shape[0], *(min(n, side) for n in found.input_shape[1:]))  # type: ignore[assignment]
-        return Holding(found, share, shape=shape, at_most=self.protocol.at_most, seed=seed)
+        found, shape, most = get_task(task), self.shape, self.protocol.owned
+        if task != self.source:
+            most = self.protocol.held
+            if self.protocol.size == "target":
+                shape = (shape[0], *self._sides(found))
+        return Holding(found, share, shape=shape, at_most=most, seed=seed)
 
     def run(self, training: Training) -> dict[str, Any]:
         """Return what a training reached as JSON values; one that diverged has a reason and no result."""

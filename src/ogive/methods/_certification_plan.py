@@ -36,8 +36,9 @@ class Protocol:
         The attackers' recipe, but for the learning rate.
     steps : int
         Least optimiser steps of an attack: few examples are passed through more often.
-    at_most : int, optional
-        Largest number of training examples of any task, and of validation examples.
+    owned, held : int, optional
+        Largest number of training examples, and of validation examples, that the owner has of the source and an
+        attacker of a target.
     side : int, optional
         Largest height and width of any image; larger ones shrink.
     size : {"source", "target"}
@@ -50,7 +51,8 @@ class Protocol:
     ship: TrainConfig = field(default_factory=TrainConfig)
     attack: TrainConfig = field(default_factory=lambda: TrainConfig(epochs=30))
     steps: int = 300
-    at_most: int | None = None
+    owned: int | None = None
+    held: int | None = None
     side: int | None = None
     size: Literal["source", "target"] = "target"
 
@@ -83,11 +85,11 @@ class Protocol:
 PRESETS: dict[str, Protocol] = {
     "full": Protocol(),
     "small": Protocol(
-        seeds=2,
         rates=(0.03, 0.1, 0.3),
         attack=TrainConfig(epochs=8),
         steps=60,
-        at_most=800,
+        owned=2000,
+        held=500,
         side=16,
         size="source",
     ),

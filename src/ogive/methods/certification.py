@@ -220,8 +220,8 @@ def judge(plan: Plan, results: Results, gate: SourceGate, limit: float) -> Certi
         source, against = estimate(here), difference(here, there)
         return Finding(arch, source, against, contests, doubts(source, against, contests, gate, limit))
 
-    findings = tuple(finding(arch) for arch in plan.archs)
-    return Certificate(findings, plan.unlocked, plan.public, str(gate), limit, len(results), _agreement(findings, plan))
+    findings, unlocked = tuple(finding(arch) for arch in plan.archs), finding(plan.unlocked)
+    return Certificate(findings, unlocked, plan.public, str(gate), limit, len(results), _agreement(findings, plan))
 
 
 def _agreement(findings: Sequence[Finding], plan: Plan) -> dict[str, float]:
