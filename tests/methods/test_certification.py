@@ -290,6 +290,7 @@ def test_a_network_that_diverges_on_the_source_is_not_attacked(tmp_path):
         ({"targets": []}, "no targets"),
         ({"archs": []}, "no architectures"),
         ({"targets": ["digit"]}, "did you mean 'digits'"),
+        ({"targets": [TARGET, "mnist:path=nowhere"]}, "nowhere"),
         ({"archs": ["|nor_conv_9x9~0|"]}, "position"),
         ({"public": []}, "no public architecture"),
         ({"public": ["resnet8:depth=2"]}, "did you mean|known"),
@@ -299,10 +300,11 @@ def test_a_network_that_diverges_on_the_source_is_not_attacked(tmp_path):
         ({"gate": "2%"}, "gate"),
     ],
 )
-def test_what_cannot_be_certified_is_refused_before_anything_is_trained(options, message):
+def test_what_cannot_be_certified_is_refused_before_anything_is_trained(options, message, tmp_path):
     asked = {"archs": [CELL], "space": SPACE, "source": "digits", "targets": [TARGET], "workers": 0} | options
     with pytest.raises(OgiveError, match=message):
-        certify(**asked)
+        certify(**asked, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_protocols_round_trip_and_are_checked():
@@ -327,15 +329,16 @@ def test_images_are_as_large_as_the_protocol_says(tmp_path):
 
 @pytest.mark.slow
 def test_the_small_preset_on_the_digits(tmp_path):
-    """A19: five cells, three seeds; source, scratch, fine-tune and probe with intervals, and a verdict each."""
+    """A19: five cells, two seeds; source, scratch, fine-tune and probe with intervals, and a verdict each."""
     from ogive.spaces.base import get_space
 
     space = get_space("nasbench201:C=8,N=1")
     archs = space.format(space.sample(5, np.random.default_rng(0)))
-    found = certify(archs, space.spec, "digits", ["digits:variant=noisy"], protocol="small", workers=2, out=tmp_path)
+    protocol = replace(PRESETS["small"], seeds=2, rates=(0.1, 0.3))
+    found = certify(archs, space.spec, "digits", ["digits:variant=noisy"], protocol=protocol, workers=2, out=tmp_path)
     assert len(found.findings) == 5
     for finding in found.findings:
-        assert len(finding.source.values) == 3
+        assert len(finding.source.values) == 2
         assert finding.verdict in {"locked", "not shown"}
         for contest in finding.contests:
             for e in (*contest.attacks.values(), contest.public, contest.advantage, contest.unlocked):

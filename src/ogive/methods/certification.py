@@ -27,7 +27,7 @@ from ogive.methods._certificate import Contest, Finding, SourceGate, difference,
 from ogive.methods._certification_jobs import PUBLIC, network_name, unpack
 from ogive.methods._certification_plan import PRESETS, SCRATCH, SHIP, Plan, Protocol, Training, preset
 from ogive.methods._certification_run import Results, Store, run
-from ogive.spaces.base import get_space
+from ogive.spaces.base import get_space, image_shape
 from ogive.tasks.base import get_task
 from ogive.training.transfer import ATTACKS
 
@@ -171,6 +171,9 @@ def certify(
     )
     if plan.source in plan.targets:
         raise InputError(f"task '{plan.source}' is the source and a target; a lock cannot hold on both")
+    for task in map(get_task, (plan.source, *plan.targets)):
+        image_shape(where.name, task)
+        task.split("train")  # missing files are found out now, not by a worker after hours
     with _folder(out) as folder:
         store = Store(folder)
         with store.open(plan.settings()):
