@@ -5,8 +5,8 @@ beats another is the logistic function of the difference of their worths (Bradle
 is antisymmetric and transitive by construction. Networks learn from pairs (Burges et al., "Learning to Rank using
 Gradient Descent", ICML 2005); one temperature for all is fitted on what they did not see (Guo et al., "On Calibration
 of Modern Neural Networks", ICML 2017, section 4.2), with the smoothing of Platt, "Probabilistic Outputs for Support
-Vector Machines", 1999, section 2.2. Comparing architectures across tasks is the idea of Chen et al., "Contrastive Neural
-Architecture Search with Neural Architecture Comparator", CVPR 2021.
+Vector Machines", 1999, section 2.2. Comparing architectures across tasks is the idea of Chen et al., "Contrastive
+Neural Architecture Search with Neural Architecture Comparator", CVPR 2021.
 """
 
 from __future__ import annotations
