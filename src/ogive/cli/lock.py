@@ -202,9 +202,9 @@ def show(found: Lock, *, json: bool) -> None:
 def _standing(found: Lock) -> Any:
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, title="before: the best source architecture; after: the lock")
+    table = Table(box=None, pad_edge=False, title="percentiles and raw values; before: the best source architecture")
     table.add_column("metric", overflow="fold")
-    for head in ("percentile before", "after", "raw value before", "after", "raw drop"):
+    for head in ("before", "after", "raw before", "after", "raw drop"):
         table.add_column(head, justify="right", no_wrap=True)
     for metric in (found.problem.source, *found.problem.targets):
         before, after = found.standing(found.winner, metric), found.standing(found.chosen, metric)

@@ -158,10 +158,13 @@ class Search:
     def _new_study(self, bound: float | None, out: str | Path | None, trials: int) -> Study:
         p = self.problem
         up, down = self._directions()
+        op = ">=" if p.source in up else "<="
         return Study(
             p.space,
             maximize=up,
             minimize=down,
+            # A gate that the sample sets later is known to the strategy only: what is logged by then has no violation.
+            where=[] if self._bound_at_once() is None else [f"{p.source}{op}{bound!r}"],
             strategy=self._strategy(bound),
             out=out,
             log=self._log,
@@ -189,7 +192,7 @@ class Search:
             options.append(f"initial={self._sample}")
         if bound is not None:
             # Strategies maximise every column.
-            options.append(f"gate={bound if resolve(p.source).direction == 'max' else -bound!r}")
+            options.append(f"gate={bound if p.source in up else -bound!r}")
         return f"lock:{','.join(options)}"
 
     # ---------------------------------------------------------------- running

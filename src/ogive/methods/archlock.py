@@ -177,13 +177,24 @@ def _finish(search: Search, progress: bool | None) -> Lock:
     search.run(progress)
     problem, bound, rows = search.problem, search.bound, search.rows()
     assert bound is not None, "the search is over, so the reference sample is there"
-    counts = {m: len(rows) for m in (problem.source, *problem.searched)}
+    counts = {m: _spent(m, len(rows)) for m in (problem.source, *problem.searched)}
     lock = _judged(problem, search.yardstick, bound, rows.genotypes, search.choose(), counts)
     lock = replace(lock, checks=search.checks.counts(), notes=tuple(_notes(search, lock)))
     directory = search.study.directory
     if search.question.certify is not None:
         lock = replace(lock, certificate=_certified(search, lock, progress))
     return lock if directory is None else write_lock(lock, directory, search.study.config.command)
+
+
+def _spent(metric: str, n: int) -> int:
+    """Return how many true evaluations it took to know a metric of `n` architectures."""
+    if not metric.startswith("worth@simulated/"):
+        return n
+    # A prediction of any number of architectures: what counts are the trainings that it was learned from.
+    from ogive.methods._lock_simulated import Simulation
+
+    how = Simulation()
+    return (1 + how.tasks) * how.architectures
 
 
 def _tasks(problem: LockProblem) -> tuple[str, list[str]]:
@@ -284,5 +295,11 @@ def _notes(search: Search, lock: Lock) -> Iterator[str]:
         )
         if gate.kind == "pct" and lock.reference * (100 - gate.level) < 100:
             yield f"{lock.reference} architectures cannot resolve {gate}: the gate is the best source value among them"
+    for metric in lock.problem.auxiliary:
+        if metric.startswith("worth@simulated/"):
+            yield (
+                f"targets were simulated: {lock.name(metric)} is a prediction, learned from "
+                f"{lock.evaluations[metric]} trainings on tasks made of the source's own examples, besides the budget"
+            )
     if search.study.note:
         yield search.study.note
