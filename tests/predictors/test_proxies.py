@@ -123,5 +123,7 @@ def test_signs_come_from_measurements_and_scales_do_not_matter():
 def test_nan_never_passes_as_a_score():
     with pytest.raises(InputError, match="minus infinity"):
         SignedProxies().fit(np.array([[np.nan], [1.0]]), np.array([[0.0, 1.0]]))
+    with pytest.raises(InputError, match="'column 1' and task 'row 0'"):
+        SignedProxies().fit(np.array([[1.0, 5.0], [2.0, 5.0]]), np.array([[0.0, 1.0]]))
     with pytest.raises(InputError, match="shape"):
         pair_accuracy(pair_order(np.arange(3.0)), np.arange(4.0), "p", "t")

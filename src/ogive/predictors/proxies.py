@@ -150,10 +150,14 @@ class SignedProxies:
             If a proxy is NaN, the shapes do not fit, or there is no pair to compare.
         """
         proxies = _without_nan(proxies)
-        orders = [pair_order(column) for column in proxies.T]
-        found = [[pair_accuracy(order, y, "proxy", "task") for y in scores] for order in orders]
-        means = [PairAccuracy("", "", *np.mean([(f.accuracy, f.error) for f in row], axis=0)) for row in found]
-        self.signs = np.array([m.sign for m in means], dtype=np.intp)
+        named = {f"column {j}": column for j, column in enumerate(proxies.T)}
+        tasks = {f"row {t}": y for t, y in enumerate(scores)}
+        signs = []
+        for name, values in named.items():
+            found = proxy_report({name: values}, tasks)
+            mean, error = np.mean([(f.accuracy, f.error) for f in found], axis=0)
+            signs.append(PairAccuracy(name, "all", float(mean), float(error)).sign)
+        self.signs = np.array(signs, dtype=np.intp)
         self._sorted = np.sort(proxies, axis=0)
         return self
 
