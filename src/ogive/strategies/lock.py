@@ -33,6 +33,7 @@ _STEPS = 15
 _GROWTH = 1.2
 _STEP = 0.3
 _LEAST = 1e-9
+_END = 1e-4
 
 
 class LockSearch(Bayesian):
@@ -234,14 +235,19 @@ class LockView:
         stds = np.stack([f.std[:n] if self._denoise else np.hypot(f.std[:n], f.noise) for f in self._targets], axis=-1)
         # The same even quantiles for each target, in an order of its own.
         noise = rng.permuted(np.tile(_QUANTILES, (len(self._targets), 1)), axis=1).T
-        drawn = self._judged(means[:, None] + stds[:, None] * noise)
+        drawn = probit(self._judged(means[:, None] + stds[:, None] * noise))
         centre, spread = drawn.mean(axis=1), drawn.std(axis=1) + _LEAST
-        return np.asarray(passes + log_ndtr((best - centre) / spread))
+        return np.asarray(passes + log_ndtr((probit(np.float64(best)) - centre) / spread))
 
     def believe(self, kind: int) -> None:
         """Go on as if a candidate of this class were being measured."""
         for field in (self._source, *self._targets):
             field.believe(kind)
+
+
+def probit(percentiles: Floats) -> Floats:
+    """Return percentiles on the scale where they are nearest to normal; ends are brought in."""
+    return np.asarray(ndtri(np.clip(percentiles / 100.0, _END, 1.0 - _END)))
 
 
 def bar(scores: Floats, passes: NDArray[np.bool_]) -> float:
