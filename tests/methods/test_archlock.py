@@ -178,6 +178,8 @@ def _more_metrics():
 
     if "graph@plain" not in METRICS:
         metric("graph@plain")(lambda space, genotypes, context: genotypes[:, 0] * 10.0 + genotypes[:, 3])
+        # Has a value for every architecture of the sample, and none for what the search likes best.
+        metric("odd@plain")(lambda space, genotypes, context: np.where(rugged(genotypes) > 75, np.nan, 1.0))
 
 
 def test_without_a_table_percentiles_are_of_the_first_random_architectures():
@@ -193,17 +195,30 @@ def test_without_a_table_percentiles_are_of_the_first_random_architectures():
     assert any("12 random architectures" in n for n in found.notes)
 
 
-def found_values(found, n):
+def rugged(genotypes):
     from ogive.metrics.base import Context, resolve
 
-    space = found.problem.space
-    return resolve("rugged").provider(("rugged",), space, found.evaluated.genotypes[:n], Context())["rugged"].tolist()
+    return resolve("rugged").provider(("rugged",), get_space("nasbench201"), genotypes, Context())["rugged"]
+
+
+def found_values(found, n):
+    return rugged(found.evaluated.genotypes[:n]).tolist()
 
 
 def test_a_gate_finer_than_the_sample_is_told():
     found = lock(sampled(gate=Gate("pct", 98)), reference=10)
     assert any("cannot resolve pct:98" in n for n in found.notes)
     assert found.bound == max(found_values(found, 10))
+
+
+def test_a_target_that_cannot_be_measured_is_told_and_is_no_success():
+    asked = LockProblem(
+        get_space("nasbench201"), "rugged", ("odd@plain",), setting="tu", auxiliary=("skips@test",), budget=20
+    )
+    found = lock(asked, reference=8)
+    assert np.isnan(found.chosen.apt)
+    assert found.reduction is None
+    assert any("could not be measured at odd@plain" in n for n in found.notes)
 
 
 @pytest.mark.parametrize("worse", [0, 3, 20])

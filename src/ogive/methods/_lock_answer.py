@@ -169,14 +169,17 @@ class Lock:
         return self._names[metric]
 
     @property
-    def reduction(self) -> float:
-        """By how many per cent the average target percentile is below that of the source-only winner."""
-        return reduction(self.winner.apt, self.chosen.apt)
+    def reduction(self) -> float | None:
+        """By how many per cent the average target percentile is below that of the source-only winner.
+
+        None where that is 0 already, the worst of a sample.
+        """
+        return _reduction(self.winner.apt, self.chosen.apt)
 
     @property
     def reduction_vs_feasible_mean(self) -> float | None:
         """The same against the mean architecture that passes the gate: the part that is not the gate's."""
-        return None if self.null is None else reduction(self.null.apt, self.chosen.apt)
+        return None if self.null is None else _reduction(self.null.apt, self.chosen.apt)
 
     def finalists(self, n: int) -> list[str]:
         """Return the lock and the next best evaluated architectures that pass the gate, `n` in all."""
@@ -187,9 +190,11 @@ class Lock:
         return [self.chosen.arch, *others[: n - 1]]
 
     def raw_drop(self, metric: str) -> float | None:
-        """Return by how many per cent of the winner's value the lock's value is worse; None where that value is 0."""
+        """Return by how many per cent of the winner's value the lock's is worse; None without values, or from 0."""
         before, after = (self.standing(p, metric).value for p in (self.winner, self.chosen))
-        return None if before == 0 else raw_drop(before, after, resolve(metric).direction)
+        if before == 0 or not np.isfinite([before, after]).all():
+            return None
+        return raw_drop(before, after, resolve(metric).direction)
 
     def standing(self, placed: Placed, metric: str) -> Standing:
         """Return where an architecture stands at the source or a target."""
@@ -271,6 +276,10 @@ class Lock:
             }
             for arch, i in zip(archs, e.front.tolist(), strict=True)
         ]
+
+
+def _reduction(before: float, after: float) -> float | None:
+    return reduction(before, after) if before > 0 else None
 
 
 def short_names(metrics: Sequence[str]) -> dict[str, str]:

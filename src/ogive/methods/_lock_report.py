@@ -121,7 +121,7 @@ def sentences(lock: Lock) -> list[str]:
         f"Its mean target percentile is {c.apt:.1f}, that of the best source architecture {w.apt:.1f}: "
         + _less(lock.reduction),
     ]
-    if lock.null is not None and lock.reduction_vs_feasible_mean is not None:
+    if lock.null is not None:
         found.append(
             f"That of a random architecture that passes the gate is {lock.null.apt:.1f} (mean of {lock.null.n:,}): "
             + _less(lock.reduction_vs_feasible_mean)
@@ -135,7 +135,9 @@ def sentences(lock: Lock) -> list[str]:
     return found
 
 
-def _less(percent: float) -> str:
+def _less(percent: float | None) -> str:
+    if percent is None or np.isnan(percent):
+        return "there is nothing to compare."
     return (
         f"the lock is {percent:.1f} % lower."
         if percent >= 0
@@ -143,13 +145,16 @@ def _less(percent: float) -> str:
     )
 
 
+def _percent(value: float | None) -> str:
+    return "–" if value is None or np.isnan(value) else f"{value:.1f} %"
+
+
 def _summary(lock: Lock) -> str:
-    against = lock.reduction_vs_feasible_mean
     tiles = [
         (f"{lock.chosen.source.percentile:.1f}", "source percentile"),
         (f"{lock.chosen.apt:.1f}", "mean target percentile"),
-        (f"{lock.reduction:.1f} %", "below the source winner"),
-        ("–" if against is None else f"{against:.1f} %", "below the mean that passes"),
+        (_percent(lock.reduction), "below the source winner"),
+        (_percent(lock.reduction_vs_feasible_mean), "below the mean that passes"),
         (f"{lock.evaluations[lock.problem.source]:,}", "evaluations"),
     ]
     drawn = "".join(f'<div class="tile"><b>{n}</b><span>{t}</span></div>' for n, t in tiles)

@@ -185,8 +185,8 @@ class Search:
         p = self.problem
         up, down = self._directions()
         options = [f"aggregate={p.aggregate}", f"source={[*up, *down].index(p.source)}"]
-        if p.setting == "tu":
-            # The luck of one measurement of an auxiliary task is of no use at the target.
+        if p.setting == "tu" or self._whole is None:
+            # The luck of one measurement is of no use at another task, nor in another training.
             options.append("denoise=true")
         if self._sample:
             options.append(f"initial={self._sample}")

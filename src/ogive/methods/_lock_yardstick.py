@@ -84,9 +84,11 @@ class Yardstick:
         """Return where one architecture ``(n_choices,)`` stands.
 
         The interval of a sample is Clopper and Pearson's for the share of the space that is worse; ties widen it. What
-        a second training would have given is not in it.
+        a second training would have given is not in it. All is NaN where the architecture could not be measured.
         """
         value = self.read(metric, genotype[None])
+        if np.isnan(value[0]):
+            return Standing(np.nan, np.nan, np.nan, np.nan)
         values, reference = self._of(metric)
         at = float(reference.percentile(value)[0])
         if self.exact:

@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import numpy as np
+
 from ogive._errors import InfeasibleError, InputError, UnknownNameError
 from ogive.methods import certification
 from ogive.methods._lock_answer import TRAINED, Lock, evaluated, null_model, place
@@ -295,6 +297,15 @@ def _notes(search: Search, lock: Lock) -> Iterator[str]:
         )
         if gate.kind == "pct" and lock.reference * (100 - gate.level) < 100:
             yield f"{lock.reference} architectures cannot resolve {gate}: the gate is the best source value among them"
+    same = lock.problem.space.encode(np.stack([lock.chosen.genotype, lock.winner.genotype]), "functional")
+    if lock.chosen.arch != lock.winner.arch and np.array_equal(*same):
+        yield (
+            "the lock computes the same as the best source architecture, they differ in layers that carry nothing: "
+            "what separates them is the luck of single trainings, so this is no lock"
+        )
+    for metric, standing in lock.chosen.targets.items():
+        if np.isnan(standing.value):
+            yield f"the lock could not be measured at {lock.name(metric)}; its training failed"
     for metric in lock.problem.auxiliary:
         if metric.startswith("worth@simulated/"):
             yield (
