@@ -150,6 +150,18 @@ def test_features_are_what_the_head_reads(shipped):
     assert (found.split("test").y == task.split("test").y).all()
 
 
+def test_a_feature_that_is_constant_in_training_is_not_blown_up():
+    """Scikit-learn's scaler does the same."""
+    from sklearn.preprocessing import StandardScaler
+
+    task = Holding(get_task("digits"), 0.05)
+    features = Features(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), task)  # the pixels; many corners are black
+    x, held = (features.split(which).x.astype(np.float64) for which in ("train", "test"))
+    assert ((x.std(axis=0) == 0) & (held.std(axis=0) > 0)).any()
+    wanted = StandardScaler().fit(x).transform(held)
+    np.testing.assert_allclose((held - features.mean) / features.std, wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_the_probe_is_a_linear_classifier(shipped):
     """Scikit-learn's logistic regression on the same features is the yardstick."""
     from sklearn.linear_model import LogisticRegression

@@ -89,8 +89,7 @@ class Holding(Task):
         x = self.split("train").x
         if len(x) < 2:
             raise InputError(f"{share:g} of the training examples of task '{task.spec}' are too few to train on")
-        mean, std = x.mean(axis=(0, 2, 3), dtype=np.float64), x.std(axis=(0, 2, 3), dtype=np.float64)
-        self.mean, self.std = tuple(mean.tolist()), tuple(np.maximum(std, 1e-6).tolist())
+        self.mean, self.std = _statistics(x, (0, 2, 3))
 
     @property
     def spec(self) -> str:
@@ -126,6 +125,12 @@ def reshaped(x: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         return x
     images = torch.from_numpy(np.ascontiguousarray(x)).float()
     return F.interpolate(images, shape[1:], mode="bilinear", antialias=True).numpy()
+
+
+def _statistics(x: NDArray[Any], axes: tuple[int, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and standard deviation; what is constant in training keeps its scale, or it would drown the rest."""
+    mean, std = x.mean(axis=axes, dtype=np.float64), x.std(axis=axes, dtype=np.float64)
+    return tuple(mean.tolist()), tuple(np.where(std > 1e-6, std, 1.0).tolist())
 
 
 # -------------------------------------------------------------------- the attacks
@@ -263,9 +268,9 @@ class Features(Task):
         frozen = copy.deepcopy(model).to(where).eval()
         names: tuple[SplitName, ...] = ("train", "val", "test")
         self._splits = {which: _features(frozen, Batches(task, which, where)) for which in names}
-        x = self._splits["train"].x.astype(np.float64)
+        x = self._splits["train"].x
         self.input_shape, self.n_outputs = (x.shape[1],), task.n_outputs
-        self.mean, self.std = tuple(x.mean(axis=0).tolist()), tuple(np.maximum(x.std(axis=0), 1e-6).tolist())
+        self.mean, self.std = _statistics(x, (0,))
 
     def split(self, which: SplitName) -> Split:
         """Return one of the splits; ``x`` is float32, ``(n, features)``."""
