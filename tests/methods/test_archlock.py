@@ -289,3 +289,35 @@ def test_worst_case_is_near_the_best_that_pandas_finds(table):
     highest = max(t.percentile for t in found.chosen.targets.values())
     assert best <= highest <= best + 2
     assert max(t.percentile for t in found.oracle.targets.values()) == pytest.approx(best)
+
+
+# ---------------------------------------------------------------- certification
+
+
+@pytest.mark.slow
+def test_the_finalists_are_attacked_and_the_verdict_is_told(tmp_path, monkeypatch):
+    from ogive.methods.certification import PRESETS, Protocol
+    from ogive.training.config import TrainConfig
+
+    hasty = TrainConfig(epochs=1)
+    tiny = Protocol(seeds=2, shares=(1.0,), rates=(0.1,), ship=hasty, attack=hasty, steps=2, owned=100, held=50)
+    monkeypatch.setitem(PRESETS, "small", tiny)
+    space = get_space("nasbench201:C=2,N=1")
+    tasks = [f"accuracy@train/digits{v}" for v in ("", ":variant=rotated")]
+    asked = LockProblem(space, tasks[0], (tasks[1],), gate=Gate("pct", 50), budget=10)
+    found = lock(asked, out=tmp_path / "r", reference=5, certify="small", train={"epochs": 1}, workers=0)
+    certificate = found.certificate
+    passing = set(space.format_many(found.evaluated.genotypes[found.evaluated.passes]))
+    assert certificate.findings[0].arch == found.chosen.arch
+    assert {f.arch for f in certificate.findings} <= passing
+    assert certificate.unlocked.arch == found.winner.arch
+    assert found.to_dict()["certificate"]["findings"][0]["verdict"] in {"locked", "not shown"}
+    page = (tmp_path / "r" / "lock.html").read_text()
+    assert "<h2>Certificate</h2>" in page
+    again = resume(tmp_path / "r")
+    assert again.certificate == certificate
+
+
+def test_a_certificate_needs_tasks():
+    with pytest.raises(InputError, match="needs tasks to attack, and 'rugged' is none"):
+        lock(sampled(), certify="small")
