@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -249,11 +248,12 @@ def _distinct(space: Space, n: int, rng: np.random.Generator) -> Genotypes:
 )
 def mean_worth(space: Space, genotypes: Genotypes, context: Context) -> Floats:
     """Return the mean worth of each genotype at simulated targets, ``(n,)``; the first call fits the comparator."""
-    task = context.need_task(METRIC)
-    targets = _simulated(space, task, context.seed, context.device, context.options.get("train"))
-    return np.asarray(targets.worth(genotypes).mean(axis=0))
+    task, train = context.need_task(METRIC), context.options.get("train")
+    # By what they are called: a search that goes on has new objects, and asks for the same targets.
+    question = (space.spec, task.spec, context.seed, context.device, train)
+    if question not in _made:
+        _made[question] = SimulatedTargets(space.free(), task, train=train, seed=context.seed, device=context.device)
+    return np.asarray(_made[question].worth(genotypes).mean(axis=0))
 
 
-@lru_cache(maxsize=4)
-def _simulated(space: Space, task: Task, seed: int, device: str, train: TrainConfig | None) -> SimulatedTargets:
-    return SimulatedTargets(space, task, train=train, seed=seed, device=device)
+_made: dict[tuple[Any, ...], SimulatedTargets] = {}
