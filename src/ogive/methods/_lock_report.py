@@ -40,6 +40,7 @@ td:nth-child(2) { font: inherit; }
 .legend .null { width: 3px; border-radius: 0; background: var(--bound); }
 .bar { fill: var(--front); }
 .bar.against { fill: var(--soft); }
+td:has(code) { white-space: normal; min-width: 300px; text-align: left; }
 .effects td, .effects td:nth-child(2) { text-align: left; white-space: normal; min-width: 96px; font: inherit; }
 .effects td { background: color-mix(in srgb, var(--tone, transparent) var(--much, 0%), transparent); }
 .effects span { display: block; color: var(--soft); font-size: 12px; }
@@ -243,15 +244,15 @@ def _certificate(lock: Lock) -> str:
         return ""
     rows = []
     for label, finding in [*((str(i), f) for i, f in enumerate(found.findings, start=1)), ("unlocked", found.unlocked)]:
-        worst = max((c.advantage for c in finding.contests), key=lambda e: e.mean)
-        cells = [f"<code>{escape(finding.arch)}</code>", *(_shown(e) for e in (finding.source, worst)), finding.verdict]
-        rows.append([label, *cells])
-    heads = ["", "architecture", "source accuracy (%)", "largest advantage of an attacker (points)", "verdict"]
+        worst = max((c.advantage for c in finding.contests), key=lambda e: e.high)
+        arch = f"<code>{escape(finding.arch)}</code>"
+        rows.append([label, finding.verdict, _shown(finding.source), _shown(worst), arch])
+    heads = ["", "verdict", "source accuracy (%)", "attacker's advantage at most (points)", "architecture"]
     nothing = " The unlocked one passes too: there was nothing to lock." if found.unlocked.locked else ""
     hint = (
         f"{found.trainings:,} trainings: shipped networks were fine-tuned, probed and adapted to every target. Locked "
         f"means that with 95 % confidence an attacker gains less than {found.limit:g} points over a public network "
-        f"trained from scratch, and the source holds ({escape(found.gate)}).{nothing}"
+        f"trained from scratch, and the source holds ({escape(found.gate)}). The lock is number 1.{nothing}"
     )
     doubts = "".join(f"<li>{i}: {escape(d)}</li>" for i, f in enumerate(found.findings, start=1) for d in f.doubts)
     return _section("Certificate", hint, _table(heads, rows) + (f"<ul>{doubts}</ul>" if doubts else ""))
