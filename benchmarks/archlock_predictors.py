@@ -8,7 +8,7 @@
 (rho) and, for pairs of tasks, of predicted and true difference of ranks (gap rho), on cells without a label.
 `comparator`: leave one task out on NAS-Bench-201 (five tasks) and TransNAS micro (seven): the others have 300 labels,
 the one left out a few or none. `proxies`: how often each proxy, and their vote, orders a pair of NAS-Bench-201 rightly,
-and what signed proxies add to predictors. Means with half the width of their 95 % interval over draws of the labels.
+and what signed proxies add to predictors. Means with 1.96 standard errors over draws of the labels.
 Needs the folder that OGIVE_SHARED names.
 """
 
@@ -59,7 +59,7 @@ def nasbench201():
 
 
 def interval(values):
-    """Return mean and half the width of the 95 % interval over draws, the first axis."""
+    """Return mean and 1.96 standard errors over draws, the first axis."""
     values = np.asarray(values)
     return values.mean(axis=0), 1.96 * values.std(axis=0, ddof=1) / np.sqrt(len(values))
 
