@@ -67,7 +67,7 @@ def agreement(nearness: np.ndarray, gain: np.ndarray) -> float:
     return float(np.mean([spearmanr(nearness[r, t], gain[r, t]).statistic for t, r in enumerate(rest)]))
 
 
-def mantel(nearness: np.ndarray, gain: np.ndarray, draws: int = 1000) -> float:
+def mantel(nearness: np.ndarray, gain: np.ndarray, draws: int = 500) -> float:
     """Return the share of random renamings of the tasks whose agreement is as high, one-sided."""
     rng = np.random.default_rng(0)
     orders = [rng.permutation(len(nearness)) for _ in range(draws)]
@@ -83,12 +83,12 @@ def cosines(seeds: int) -> None:
     same: dict[str, list[float]] = {probe: [] for probe in near}
     gains = []
     for seed in range(1, seeds + 1):
-        nets = {name: train_probe([task], steps=200, seed=seed) for name, task in tasks.items()}
+        nets = {name: train_probe([task], steps=120, seed=seed) for name, task in tasks.items()}
         blank = train_probe([tasks["digits"]], steps=0, seed=seed)
         found = transfer(nets | {"untrained": blank}, tasks)
         gains.append(found[:-1] - found[-1])
         probes = {k: nets[k] for k in ("cifar10", "digits")}
-        probes["all nine"] = train_probe(list(tasks.values()), steps=600, seed=seed)
+        probes["all nine"] = train_probe(list(tasks.values()), steps=400, seed=seed)
         for name, probe in probes.items():
             one, two = (np.array([fisher_embedding(t, probe, examples=500, seed=s) for t in tasks.values()])
                         for s in (2 * seed, 2 * seed + 1))  # fmt: skip
