@@ -69,7 +69,7 @@ def train_probe(
     tasks : sequence of Task
         Of images.
     steps : int
-        Batches of 64 examples; 600 take about half a CPU minute.
+        Batches of 64 examples; 600 take about ten CPU seconds.
     width : int
         Filters of the last convolution.
     side : int
