@@ -121,8 +121,8 @@ class Percentiles:
     def __init__(self, mean: Floats, std: Floats) -> None:
         self._low, high = float((mean - _TAIL * std).min()), float((mean + _TAIL * std).max())
         self._step = (high - self._low) / (_POINTS - 1)
-        grid = np.linspace(self._low, high, _POINTS)
-        self._percentile = 100.0 * (1.0 - ndtr((grid[:, None] - mean) / std).mean(axis=1))
+        self._grid = np.linspace(self._low, high, _POINTS)
+        self._percentile = 100.0 * (1.0 - ndtr((self._grid[:, None] - mean) / std).mean(axis=1))
 
     def __call__(self, values: Floats) -> Floats:
         """Return 100 times the share of the space that is at least as bad for the attacker as each value."""
@@ -131,3 +131,7 @@ class Percentiles:
         left = np.minimum(at.astype(np.intp), _POINTS - 2)
         low = self._percentile[left]
         return np.asarray(low + (at - left) * (self._percentile[left + 1] - low))
+
+    def value(self, percentile: float) -> float:
+        """Return where on the model's scale this percentile lies."""
+        return float(np.interp(percentile, self._percentile[::-1], self._grid[::-1]))

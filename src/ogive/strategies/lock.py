@@ -33,6 +33,7 @@ _STEPS = 15
 _GROWTH = 1.2
 _STEP = 0.3
 _LEAST = 1e-9
+_CAUTION = 2.0
 _END = 1e-4
 
 
@@ -231,13 +232,23 @@ class LockView:
         best = float(self.locked.min())
         if math.isinf(best):
             return passes
+        # A belief about the function is so sure of itself that it would outweigh the gate.
+        return (_CAUTION if self._denoise else 1.0) * passes + self._beats(best, rng)
+
+    def _beats(self, best: float, rng: np.random.Generator) -> Floats:
+        """Return how likely each class has a lower aggregated percentile than the best, as a logarithm, ``(k,)``."""
+        n = self._n
         means = np.stack([f.mean[:n] for f in self._targets], axis=-1)
         stds = np.stack([f.std[:n] if self._denoise else np.hypot(f.std[:n], f.noise) for f in self._targets], axis=-1)
+        if self._aggregate.kind == "worst":
+            # Every target must be below, each by its own luck.
+            bars = np.array([scale.value(best) for scale in self._scales])
+            return np.asarray(log_ndtr((means - bars) / (stds + _LEAST)).sum(axis=-1))
         # The same even quantiles for each target, in an order of its own.
         noise = rng.permuted(np.tile(_QUANTILES, (len(self._targets), 1)), axis=1).T
         drawn = probit(self._judged(means[:, None] + stds[:, None] * noise))
         centre, spread = drawn.mean(axis=1), drawn.std(axis=1) + _LEAST
-        return np.asarray(passes + log_ndtr((probit(np.float64(best)) - centre) / spread))
+        return np.asarray(log_ndtr((probit(np.array(best)) - centre) / spread))
 
     def believe(self, kind: int) -> None:
         """Go on as if a candidate of this class were being measured."""
