@@ -105,6 +105,8 @@ def test_text_says_what_was_lost_and_where_the_report_is(capsys, tmp_path, micro
         (["--solver", "nsga2"], "pareto or legacy"),
         (["--leak"], "--solver legacy"),
         (["--solver", "legacy", "--comparator", "oracle"], "comparator"),
+        (["--comparator", "perfect"], "--solver legacy"),
+        (["--solver", "legacy", "--certify"], "default solver"),
         (["--reference", "10"], "no reference sample"),
         (["--epochs", "3"], "nothing is trained"),
         (["--certify"], "needs tasks to attack"),

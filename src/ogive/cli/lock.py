@@ -91,8 +91,10 @@ def lock(
     command = command_line("lock", folder if out is None else None)
     if solver not in {"pareto", "legacy"}:
         raise InputError(f"solver '{solver}' is not known; write pareto or legacy")
-    if leak and solver == "pareto":
-        raise InputError("--leak belongs to --solver legacy; the default solver cannot read what it must not know")
+    if solver == "pareto" and (leak or comparator != "coin"):
+        raise InputError("--leak and --comparator belong to --solver legacy; the default solver has no such choice")
+    if solver == "legacy" and (certify or reference is not None):
+        raise InputError("--certify and --reference belong to the default solver; leave them out with --solver legacy")
     if table and (epochs is not None or recipe):
         raise InputError("with --table nothing is trained; leave out --epochs and --set")
     if solver == "legacy":

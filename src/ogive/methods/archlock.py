@@ -93,7 +93,7 @@ def lock(
     Examples
     --------
     >>> problem = LockProblem.from_table("micro", space, "class_scene_val", ["jigsaw_val"])  # doctest: +SKIP
-    >>> lock(problem).apt  # doctest: +SKIP
+    >>> lock(problem).chosen.arch  # doctest: +SKIP
     """
     if is_complete(problem):
         if reference is not None:
