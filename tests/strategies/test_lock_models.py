@@ -32,7 +32,8 @@ def test_a_field_that_grew_is_the_process_fitted_to_everything():
     mean, std = fitted(X[:40], y).predict(X, noise=False)
     np.testing.assert_allclose(field.mean, mean, atol=1e-6)
     np.testing.assert_allclose(field.std, std, atol=1e-5)
-    np.testing.assert_allclose(field.smoothed(), mean[:40], atol=1e-6)
+    process = fitted(X[:40], y)
+    np.testing.assert_allclose(field.left_out(), process.leave_one_out()[0], atol=1e-6)
     assert field.noise == pytest.approx(0.3 * y.std())
 
 
@@ -65,7 +66,9 @@ def test_percentiles_are_those_of_what_would_be_measured():
     mean, std = rng.normal(size=50), rng.uniform(0.2, 1.0, 50)
     measured = mean + std * rng.standard_normal((20_000, 50))
     for value in (-1.0, 0.0, 0.7):
-        assert Percentiles(mean, std)(np.array([value]))[0] == pytest.approx(100 * (measured > value).mean(), abs=0.3)
+        scale = Percentiles(mean, std)
+        assert scale(np.array([value]))[0] == pytest.approx(100 * (measured > value).mean(), abs=0.3)
+        assert scale.value(float(scale(np.array([value]))[0])) == pytest.approx(value, abs=1e-9)
 
 
 def test_isomorphic_cells_have_the_same_features():

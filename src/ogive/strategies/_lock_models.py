@@ -102,11 +102,10 @@ class Field:
         self._weights = solve_triangular(self._L[: self._n, : self._n], y - y.mean(), lower=True, check_finite=False)
         self.mean = self._weights @ self._V[: self._n] + y.mean()
 
-    def smoothed(self) -> Floats:
-        """Return the mean of the function at each measurement, ``(n,)``."""
-        n = len(self._y)
-        inverse = solve_triangular(self._L[:n, :n], self._weights, lower=True, trans="T", check_finite=False)
-        return np.asarray(self._y - self.process.noise**2 * inverse)
+    def left_out(self) -> Floats:
+        """Return what each measurement would be expected to be, had it not been made, ``(n,)``."""
+        lower = solve_triangular(self._L[: self._n, : self._n], np.eye(self._n), lower=True, check_finite=False)
+        return np.asarray(self._y - self._weights @ lower / np.einsum("ij,ij->j", lower, lower))
 
 
 class Percentiles:

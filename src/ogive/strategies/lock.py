@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
     from ogive.spaces.base import Genotypes, Space
 
-_SAMPLE = 256
-_QUANTILES = ndtri((np.arange(16) + 0.5) / 16)
-_STEPS = 15
-_GROWTH = 1.2
-_STEP = 0.3
+_SAMPLE = 256  # random architectures that percentiles are read off
+_QUANTILES = ndtri((np.arange(16) + 0.5) / 16)  # at which a target's prediction is drawn
+_STEPS = 15  # of a fit of the hyper-parameters
+_GROWTH = 1.2  # of the answers until the next fit
+_STEP = 0.3  # how far the gate lies beyond the answers where none is on its other side
 _LEAST = 1e-9
-_CAUTION = 2.0
+_CAUTION = 2.0  # exponent of the chance to pass, where targets are judged by belief
 _END = 1e-4
 
 
@@ -55,8 +55,8 @@ class LockSearch(Bayesian):
     aggregate : str
         How percentiles of several targets become one number: "mean", "worst" or "cvar:ALPHA"; see `Aggregate`.
     denoise : bool
-        Whether an architecture is judged by what the models believe of it, not by its own measurements. Right where
-        the measured targets stand for others: what one measurement has by luck, another target has not.
+        Whether an architecture is judged by what the models make of all others, not by its own measurements. Right
+        where the measured targets stand for others: what the models miss at one target, they do not miss at another.
     """
 
     name = "lock"
@@ -214,7 +214,7 @@ class LockView:
         self._scales = [Percentiles(f.mean[n:], np.hypot(f.std[n:], f.noise)) for f in self._targets]
         self.locked = np.where(passed, -scores[0], np.inf)
         if self._targets:
-            known = np.stack([f.smoothed() for f in self._targets] if denoise else list(scores[1:]), axis=-1)
+            known = np.stack([f.left_out() for f in self._targets] if denoise else list(scores[1:]), axis=-1)
             self.locked[passed] = self._judged(known[passed])
 
     def _judged(self, values: Floats) -> Floats:
