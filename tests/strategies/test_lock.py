@@ -244,4 +244,5 @@ def test_the_worst_target(lock_search):
     found = lock_search.measure("worst", SEEDS, workers=1)
     # Two points of the optimum are asked for and not reached: it is one lucky cell of about eighty that pass.
     assert (found["found"] - found["optimum"]).mean() <= 12
-    assert (found["found"].mean(axis=1) <= found["null"].mean(axis=1) - 5).all()
+    assert found["found"].mean() <= found["null"].mean() - 10
+    assert (found["source"] >= 98).all()
