@@ -190,6 +190,7 @@ def test_without_a_table_percentiles_are_of_the_first_random_architectures():
     assert sorted(e.source[:12]) == pytest.approx([100 * (k + 1) / 12 for k in range(12)])
     assert found.bound == sorted(found_values(found, 12))[-4]
     assert found.evaluations == {"rugged": 30, "skips@test": 30, "graph@plain": 30}
+    assert found.winner.source.value == max(found_values(found, 30))
     assert found.oracle is None
     assert found.to_dict()["percentiles_of"] == {"architectures": 12, "whole_space": False}
     assert any("12 random architectures" in n for n in found.notes)

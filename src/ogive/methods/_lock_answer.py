@@ -87,6 +87,8 @@ class Evaluated:
         Whether the gate is met.
     front : ndarray of int
         Rows on the Pareto front of `source` (up) and `score` (down), best source first; equal points once.
+    top : int
+        Row of the best source value; beyond a sample percentiles do not tell.
     """
 
     genotypes: Genotypes
@@ -95,6 +97,7 @@ class Evaluated:
     score: Floats
     passes: NDArray[np.bool_]
     front: NDArray[np.intp]
+    top: int
 
 
 @dataclass(frozen=True)
@@ -322,5 +325,7 @@ def evaluated(problem: LockProblem, yardstick: Yardstick, genotypes: Genotypes, 
     _, first = np.unique(worth, axis=0, return_index=True)
     first = np.sort(first)
     front = first[pareto_mask(worth[first])]
-    met = passes(problem, yardstick.read(problem.source, genotypes), bound)
-    return Evaluated(genotypes, source, searched, score, met, front[np.argsort(-source[front], kind="stable")])
+    values = yardstick.read(problem.source, genotypes)
+    top = int(values.argmax() if resolve(problem.source).direction == "max" else values.argmin())
+    met = passes(problem, values, bound)
+    return Evaluated(genotypes, source, searched, score, met, front[np.argsort(-source[front], kind="stable")], top)

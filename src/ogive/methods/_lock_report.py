@@ -127,12 +127,13 @@ def sentences(lock: Lock) -> list[str]:
             f"That of a random architecture that passes the gate is {lock.null.apt:.1f} (mean of {lock.null.n:,}): "
             + _less(lock.reduction_vs_feasible_mean)
         )
-    drops = [f"{lock.name(t)} {d:.2g} %" for t in p.targets if (d := lock.raw_drop(t)) is not None]
+    drops = {lock.name(t): d for t in p.targets if (d := lock.raw_drop(t)) is not None}
     if drops:
-        found.append(
-            f"In its own unit the attacker loses, against the best source architecture: {', '.join(drops)}. "
-            "That is what the lock costs them; percentiles exaggerate it."
-        )
+        text = ", ".join(f"{name} {drop:.2g} %" for name, drop in drops.items())
+        cost = "That is what the lock costs them; percentiles exaggerate it."
+        if max(drops.values()) <= 0:
+            cost = "The lock costs them nothing."
+        found.append(f"In its own unit the attacker loses, against the best source architecture: {text}. {cost}")
     return found
 
 

@@ -253,7 +253,7 @@ def _judged(
         raise InfeasibleError(_unmet(problem, yardstick, seen, bound, counts[problem.source]))
     placed = place(problem, yardstick, chosen)
     landscape = Landscape(problem) if yardstick.exact else None
-    winner = seen.genotypes[seen.source.argmax()] if landscape is None else landscape.genotypes[landscape.winner]
+    winner = seen.genotypes[seen.top] if landscape is None else landscape.genotypes[landscape.winner]
     return Lock(
         problem=problem,
         chosen=placed,
@@ -271,7 +271,7 @@ def _judged(
 
 
 def _unmet(problem: LockProblem, yardstick: Yardstick, seen: Evaluated, bound: float, n: int) -> str:
-    best = seen.genotypes[seen.source.argmax()]
+    best = seen.genotypes[seen.top]
     value = yardstick.read(problem.source, best[None])[0]
     op = ">=" if resolve(problem.source).direction == "max" else "<="
     return (
