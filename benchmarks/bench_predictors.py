@@ -46,7 +46,7 @@ def test_gaussian_process_of_scikit_learn(benchmark, cells):
     )
 
 
-@pytest.mark.parametrize("name", ["ridge", "boosting"])
+@pytest.mark.parametrize("name", ["ridge", "boosting", "comparator"])
 def test_other_predictors(benchmark, cells, name):
     _, _, X, y, order, _ = cells
     benchmark.group = "fit on 200 cells and predict 15,625"

@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import kendalltau, norm
 
 from ogive._errors import InputError
-from ogive.predictors.calibration import LEVELS, calibration
+from ogive.predictors.calibration import LEVELS, calibration, pair_calibration
 
 
 def test_a_perfect_forecaster_is_calibrated():
@@ -61,3 +61,43 @@ def test_the_rest_of_the_report():
 def test_bad_input(y, std, message):
     with pytest.raises(InputError, match=message):
         calibration(y, np.zeros(2), std)
+
+
+def test_true_probabilities_are_calibrated_and_shrunk_ones_are_not():
+    rng = np.random.default_rng(0)
+    p = rng.random(50_000)
+    won = rng.random(50_000) < p
+    report = pair_calibration(p, won, np.maximum(p, 1 - p) >= 0.8)
+    assert report.calibration_error < 0.01
+    # Integrals over a uniform probability: E max(p, 1-p), the same above 0.8, and E p(1-p).
+    assert report.accuracy == pytest.approx(0.75, abs=0.01)
+    assert report.sure == pytest.approx(0.4, abs=0.01)
+    assert report.sure_accuracy == pytest.approx(0.9, abs=0.01)
+    assert report.brier == pytest.approx(1 / 6, abs=0.005)
+    timid = pair_calibration(0.5 + 0.5 * (p - 0.5), won, np.ones(50_000, bool))
+    assert timid.accuracy == report.accuracy
+    assert timid.calibration_error == pytest.approx(0.125, abs=0.01)
+
+
+def test_pairs_may_be_written_either_way_round():
+    rng = np.random.default_rng(1)
+    p, won, sure = rng.random(200), rng.random(200) < 0.5, rng.random(200) < 0.5
+    turned = rng.random(200) < 0.5
+    other = pair_calibration(np.where(turned, 1 - p, p), won ^ turned, sure)
+    for name, value in pair_calibration(p, won, sure).to_dict().items():
+        np.testing.assert_allclose(other.to_dict()[name], value)
+
+
+def test_the_curve_of_a_few_pairs():
+    report = pair_calibration(np.array([0.9, 0.08, 0.5, 0.72]), np.array([True, False, True, False]), np.zeros(4, bool))
+    np.testing.assert_allclose(report.curve, [(0.5, 0.5, 1), (0.72, 0.0, 1), (0.91, 1.0, 2)])
+    assert report.calibration_error == pytest.approx((0.0 + 0.72 + 2 * 0.09) / 4)
+    assert report.accuracy == pytest.approx(2.5 / 4)
+    assert json.loads(json.dumps(report.to_dict()))["sure_accuracy"] is None
+
+
+def test_bad_pairs():
+    with pytest.raises(InputError, match="three arrays"):
+        pair_calibration(np.zeros(2), np.zeros(3, bool), np.zeros(2, bool))
+    with pytest.raises(InputError, match="outside"):
+        pair_calibration(np.array([np.nan]), np.ones(1, bool), np.ones(1, bool))

@@ -11,16 +11,21 @@ import hypothesis.strategies as st
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 
 import ogive
-from ogive._errors import InfeasibleError, InputError, RunLockedError, StorageError, UnknownNameError
+from ogive._errors import DataMissingError, InfeasibleError, InputError, RunLockedError, StorageError, UnknownNameError
 from ogive._registry import load_plugin
-from ogive.metrics.base import METRICS
+from ogive.metrics.base import METRICS, Context, _own_task
+from ogive.metrics.evaluate import evaluate
+from ogive.spaces.base import get_space
 from ogive.strategies import STRATEGIES
 from ogive.strategies.base import Strategy
 from ogive.study import SqliteLog, Study
 from ogive.study.problem import Status
+from ogive.tasks import _files, _stored, get_task
+from ogive.training.config import TrainConfig
 
 PLUGIN = str(Path(__file__).with_name("plugin.py"))
 load_plugin(PLUGIN)
@@ -141,6 +146,32 @@ def test_a_constraint_on_a_dear_metric_costs_a_trial_and_keeps_it_off_the_front(
     assert (study.trials["violation"] > 0).sum() > 5
     assert (study.front["slow@test"] <= 50).all()
     assert study.best.metrics["slow@test"] <= 50
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_without_screening_every_candidate_is_measured_and_counts(workers):
+    where = ["relus<=20000", "slow@test<=50"]
+    study = make(
+        ("graph@test", "slow@test"), where=where, screen=False, workers=workers, plugins=[PLUGIN], strategy="random"
+    ).run(150)
+    rows, column = study.results().rows, study.problem.column
+    assert set(study.results().counts()) <= {"done", "repeat", "awaited"}
+    assert np.isfinite(rows.values).all()
+    relus, slow = rows.values[:, column("relus")], rows.values[:, column("slow@test")]
+    excess = np.maximum(relus / 20000 - 1, 0) + np.maximum(slow / 50 - 1, 0)
+    np.testing.assert_allclose(rows.violation, excess, rtol=1e-12)
+    assert ((rows.violation == 0) == ((relus <= 20000) & (slow <= 50))).all()
+    assert (study.front["violation"] == 0).all()
+    assert study.config.from_dict(study.config.to_dict()).screen is False
+
+
+def test_without_screening_isomorphic_architectures_keep_their_own_violation():
+    study = make(("graph@test",), where=["relus<=20000", "graph@test<=40"], screen=False, strategy="random", workers=0)
+    rows, column = study.run(400).results().rows, study.problem.column
+    relus, graph = rows.values[:, column("relus")], rows.values[:, column("graph@test")]
+    assert np.isin(rows.status, (Status.REPEAT, Status.AWAITED)).sum() > 20
+    excess = np.maximum(relus / 20000 - 1, 0) + np.maximum(graph / 40 - 1, 0)
+    np.testing.assert_allclose(rows.violation, excess, rtol=1e-12)
 
 
 def test_a_search_that_measures_in_vain_stops_sooner():
@@ -438,6 +469,55 @@ def test_a_search_on_counts_imports_neither_torch_nor_pandas():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# ---------------------------------------------------------------- metrics with a task of their own
+
+
+def write_mnist(folder, n=120):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (n, 28, 28), dtype=np.uint8), np.arange(n) % 10
+    folder.mkdir()
+    np.savez(folder / "mnist.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
+
+
+def test_each_objective_may_be_trained_on_a_task_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("OGIVE_DATA", str(tmp_path))
+    write_mnist(tmp_path / "mnist")
+    names = ["accuracy@train/digits:variant=parity", "loss@train/mnist", "params"]
+    study = Study(
+        "nasbench201:C=2,N=1", maximize=names[:1], minimize=names[1:], train={"epochs": 1}, workers=0, seed=3
+    ).run(2)
+    assert study.config.task == "digits:variant=parity"
+    arch = study.trials.arch[0]
+    space = get_space("nasbench201:C=2,N=1")
+    for name, task in ((names[0], "digits:variant=parity"), (names[1], "mnist"), (names[2], "digits:variant=parity")):
+        context = Context(get_task(task), seed=3, options={"train": TrainConfig(epochs=1)})
+        alone = name.partition("/")[0]
+        expected = evaluate([alone], space, space.parse([arch]), context).values[alone][0]
+        assert study.trials[name][0] == expected
+    assert study.best.build()(torch.zeros(2, 1, 8, 8)).shape == (2, 2)
+
+
+def test_files_of_a_task_of_its_own_are_missed_before_the_run_and_read_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("OGIVE_DATA", str(tmp_path))
+    study = Study(
+        "nasbench201:C=2,N=1",
+        "digits",
+        maximize=["accuracy@train"],
+        where=["loss@train/mnist<=99"],
+        train={"epochs": 1},
+        workers=0,
+    )
+    with pytest.raises(DataMissingError, match=str(tmp_path / "mnist")):
+        study.run(2)
+    assert len(study.trials) == 0
+    write_mnist(tmp_path / "mnist")
+    _own_task.cache_clear()
+    reads = []
+    monkeypatch.setattr(_stored, "read_npz", lambda name, path: reads.append(name) or _files.read_npz(name, path))
+    assert len(study.run(2).trials) == 2
+    assert reads == ["mnist"]
 
 
 @pytest.mark.parametrize(("strategy", "batch"), [("random", 50), ("bo:initial=5", 1), ("optuna:TPESampler", 1)])

@@ -50,7 +50,7 @@ def test_validation_share_can_be_chosen_and_is_stratified(official):
     assert [len(task.split(w)) for w in SPLITS] == [100, 100, 40]
     truth = np.bincount(official.y[:200], minlength=10) / 2
     assert np.abs(np.bincount(task.split("val").y, minlength=10) - truth).max() <= 1
-    with pytest.raises(InputError, match="val=200 leaves none of the 200 images"):
+    with pytest.raises(InputError, match="val=200 leaves none of the 200 examples"):
         get_task(f"cifar10:path={official.root},val=200").split("train")
 
 

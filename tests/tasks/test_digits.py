@@ -5,8 +5,10 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
+import pytest
 from sklearn.datasets import load_digits
 
+from ogive._errors import UnknownNameError
 from ogive.tasks import get_task
 
 SPLITS = ("train", "val", "test")
@@ -27,6 +29,39 @@ def test_stated_statistics_are_those_of_the_training_split():
     x = task.split("train").x
     assert abs(x.mean() - task.mean[0]) < 1e-3
     assert abs(x.std() - task.std[0]) < 1e-3
+
+
+@pytest.mark.parametrize("which", SPLITS)
+def test_variants_change_images_or_classes_and_keep_the_split(which):
+    plain = get_task("digits").split(which)
+    rotated, inverted, noisy, permuted, parity = (
+        get_task(f"digits:variant={v}").split(which) for v in ("rotated", "inverted", "noisy", "permuted", "parity")
+    )
+    np.testing.assert_array_equal(rotated.x[:, 0, 7, 0], plain.x[:, 0, 0, 0])
+    np.testing.assert_array_equal(rotated.x[:, 0, 0, 0], plain.x[:, 0, 0, 7])
+    np.testing.assert_array_equal(inverted.x.astype(int) + plain.x, np.full(plain.x.shape, 16))
+    off = noisy.x.astype(int) - plain.x
+    assert (noisy.x.max(), noisy.x.min(), np.abs(off).max()) == (16, 0, 8)
+    assert len(np.unique(off)) == 17
+    flat = [s.x.reshape(len(s), -1) for s in (plain, permuted)]
+    np.testing.assert_array_equal(*(np.sort(rows, axis=1) for rows in flat))
+    columns = [np.unique(rows.T, axis=0) for rows in flat]
+    np.testing.assert_array_equal(*columns)
+    assert not np.array_equal(*flat)
+    np.testing.assert_array_equal(parity.x, plain.x)
+    np.testing.assert_array_equal(parity.y, plain.y % 2)
+    for other in (rotated, inverted, noisy, permuted):
+        np.testing.assert_array_equal(other.y, plain.y)
+
+
+def test_unknown_variants_name_the_nearest():
+    with pytest.raises(UnknownNameError, match="variant of the digits 'rotate'; did you mean 'rotated'"):
+        get_task("digits:variant=rotate")
+
+
+def test_noise_and_order_are_the_same_on_every_machine():
+    crcs = [zlib.crc32(get_task(f"digits:variant={v}").split("test").x.tobytes()) for v in ("noisy", "permuted")]
+    assert crcs == [2180824664, 3360196644]
 
 
 def test_the_split_is_fixed():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import pickle
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 
 from ogive._errors import MissingDependencyError, StorageError
 from ogive.tasks import _images
-from ogive.tasks._images import binary_batch, cifar10_extract, python_batch
+from ogive.tasks._files import read_npz
+from ogive.tasks._images import binary_batch, cifar10_extract, idx_array, python_batch
 
 
 def batch(**changes):
@@ -58,21 +60,46 @@ def test_other_and_damaged_extracts_are_refused(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, x=np.zeros(3))
     with pytest.raises(StorageError, match="is no CIFAR-10 extract: it holds x"):
-        cifar10_extract(path)
+        cifar10_extract(read_npz("cifar10", path), "a.npz")
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(StorageError, match="truncated or corrupt"):
-        cifar10_extract(path)
+        read_npz("cifar10", path)
     np.savez(path, x_delta=np.array([{}], dtype=object), y=np.zeros(1))
     with pytest.raises(StorageError, match="truncated or corrupt"):
-        cifar10_extract(path)
+        read_npz("cifar10", path)
 
 
-def test_jpegs_without_pillow_name_the_package(tmp_path, monkeypatch):
+def test_jpegs_without_pillow_name_the_package(monkeypatch):
     def absent(module, extra, purpose):
         raise MissingDependencyError(f"{purpose} needs {module} from {extra}")
 
     monkeypatch.setattr(_images, "require", absent)
     one = np.zeros(1, dtype=np.uint8)
-    np.savez(tmp_path / "a.npz", header=one, body=one, offsets=np.array([0, 1]), labels=one, split=one)
+    held = {"header": one, "body": one, "offsets": np.array([0, 1]), "labels": one, "split": one}
     with pytest.raises(MissingDependencyError, match="JPEG images needs PIL"):
-        cifar10_extract(tmp_path / "a.npz")
+        cifar10_extract(held, "a.npz")
+
+
+def idx(array):
+    return bytes([0, 0, 8, array.ndim]) + np.array(array.shape, dtype=">u4").tobytes() + array.tobytes()
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_idx_files_are_read_compressed_or_not(pack):
+    written = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    np.testing.assert_array_equal(idx_array(pack(idx(written)), "a"), written)
+
+
+@pytest.mark.parametrize(
+    ("data", "match"),
+    [
+        (b"", "no IDX file of bytes"),
+        (b"\0\0\x0d\x01" + bytes(8), "no IDX file of bytes: it begins with 00 00 0d 01"),
+        (idx(np.zeros((2, 3), np.uint8))[:6], "no IDX file"),
+        (idx(np.zeros((2, 3), np.uint8))[:-1], "has 5 values where 2 x 3 belong; it is truncated"),
+        (gzip.compress(idx(np.zeros(9, np.uint8)))[:-9], "truncated or corrupt gzip"),
+    ],
+)
+def test_other_and_truncated_idx_files_are_refused(data, match):
+    with pytest.raises(StorageError, match=match):
+        idx_array(data, "a")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -26,6 +27,57 @@ class TestCIFAR10Extract(TaskSuite):
 
     def make(self):
         return get_task(f"cifar10:path={self.path}")
+
+
+class _Extract(TaskSuite):
+    file: ClassVar[str]
+    spec: ClassVar[str]
+
+    @pytest.fixture(autouse=True)
+    def _place(self, shared):
+        self.path = shared / self.file
+
+    def make(self):
+        return get_task(self.spec.format(self.path))
+
+
+class TestMNISTExtract(_Extract):
+    file, spec = "mnist_12k.npz", "mnist:path={}"
+
+
+class TestESC10Extract(_Extract):
+    file, spec = "audio_esc10_logmel.npz", "esc10:path={}"
+
+
+class TestESC10PooledOtherFold(_Extract):
+    file, spec = "audio_esc10_logmel.npz", "esc10:path={},fold=1,pool=3"
+
+
+class TestArrays(_Extract):
+    file, spec = "semg_myo_eval.npz", "arrays:path={}"
+
+
+class TestRotated(TaskSuite):
+    variant = "rotated"
+
+    def make(self):
+        return get_task(f"digits:variant={self.variant}")
+
+
+class TestInverted(TestRotated):
+    variant = "inverted"
+
+
+class TestNoisy(TestRotated):
+    variant = "noisy"
+
+
+class TestPermuted(TestRotated):
+    variant = "permuted"
+
+
+class TestParity(TestRotated):
+    variant = "parity"
 
 
 class TestPlugin(TaskSuite):

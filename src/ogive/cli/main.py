@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from ogive._errors import OgiveError
-from ogive.cli import bench_strategies, export, latency, measure, resume, search, tables, train
+from ogive.cli import bench_strategies, certify, export, latency, lock, measure, resume, search, tables, train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("bench-strategies")(bench_strategies.bench_strategies)
+app.command("certify")(certify.certify)
 app.command("export")(export.export)
+app.command("lock")(lock.lock)
 app.command("measure")(measure.measure)
 app.command("resume")(resume.resume)
 app.command("search")(search.search)

@@ -99,7 +99,7 @@ def search(
     if not (maximize or minimize):
         epochs, strategy = epochs or _EPOCHS, strategy or _STRATEGY
     up, down, bounds = _question(split_list(maximize), split_list(minimize), split_list(where))
-    folder = out or _fresh_folder()
+    folder = out or fresh_folder("search")
     study = Study(
         space,
         task,
@@ -112,14 +112,14 @@ def search(
         seed=seed,
         workers=workers,
         batch=batch,
-        train=_recipe(recipe, epochs),
+        train=training(recipe, epochs),
         repeats=repeats,  # type: ignore[arg-type]
         max_draws=max_draws,
         timeout=timeout,
         device=device,
         confirm=_confirmations(up + down) if confirm is None else confirm,
         plugins=plugins,
-        command=_command(folder, out is None),
+        command=command_line("search", folder if out is None else None),
     )
     go_on(study, quiet=quiet, json=json)
 
@@ -158,7 +158,8 @@ def _confirmations(objectives: list[str]) -> int:
     return _CONFIRM if any(resolve(m).cost == Cost.TRAIN for m in objectives) else 0
 
 
-def _recipe(text: str, epochs: int | None) -> Mapping[str, Any] | None:
+def training(text: str, epochs: int | None) -> Mapping[str, Any] | None:
+    """Return the training recipe that --set and --epochs give, None where neither is given."""
     if not text and epochs is None:
         return None
     from ogive.training.config import TrainConfig
@@ -167,9 +168,9 @@ def _recipe(text: str, epochs: int | None) -> Mapping[str, Any] | None:
     return TrainConfig.from_dict(TrainConfig.parse(text).to_dict() | given).to_dict()
 
 
-def _fresh_folder() -> Path:
+def fresh_folder(kind: str) -> Path:
     """Return a directory named by the time that does not exist yet."""
-    stem = Path("runs") / time.strftime("search-%Y%m%d-%H%M%S")
+    stem = Path("runs") / time.strftime(f"{kind}-%Y%m%d-%H%M%S")
     for n in range(1000):
         folder = stem if n == 0 else stem.with_name(f"{stem.name}-{n + 1}")
         if not folder.exists():
@@ -177,9 +178,10 @@ def _fresh_folder() -> Path:
     raise InputError("no free name for a run in 'runs'; give one with --out")
 
 
-def _command(folder: Path, add: bool) -> str:
-    words = ["ogive", *sys.argv[1:]] if Path(sys.argv[0]).stem in {"ogive", "__main__"} else ["ogive", "search"]
-    return shlex.join([*words, "--out", str(folder)] if add else words)
+def command_line(name: str, folder: Path | None) -> str:
+    """Return the command that makes this run again; with a folder, that one is its --out."""
+    words = ["ogive", *sys.argv[1:]] if Path(sys.argv[0]).stem in {"ogive", "__main__"} else ["ogive", name]
+    return shlex.join(words if folder is None else [*words, "--out", str(folder)])
 
 
 def _document(study: Study, seconds: float) -> dict[str, Any]:

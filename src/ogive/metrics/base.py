@@ -10,15 +10,20 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ogive._errors import InputError
+from ogive._paths import data_home
 from ogive._registry import Registry
+from ogive.metrics.guard import check
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ogive.spaces.base import Genotypes, Space
     from ogive.tasks.base import Task
 
@@ -68,10 +73,25 @@ class Context:
         ------
         InputError
             If there is no task.
+        LeakError
+            If what runs must not know anything about the task.
         """
         if self.task is None:
             raise InputError(f"metric '{metric}' needs a task; give one, for example --task digits")
+        check(f"/{self.task.spec}")
         return self.task
+
+    def on(self, task: str) -> Context:
+        """Return the same context for a metric that has a task of its own; for one that has none (""), this one."""
+        return replace(self, task=_own_task(task, data_home())) if task else self
+
+
+@lru_cache(maxsize=8)
+def _own_task(spec: str, home: Path) -> Task:  # noqa: ARG001 - another data home may hold other files
+    """Return one task object for all measurements on it, so that a search reads its files once."""
+    from ogive.tasks.base import get_task
+
+    return get_task(spec)
 
 
 BatchProvider = Callable[[tuple[str, ...], "Space", "Genotypes", Context], Mapping[str, Floats]]
@@ -96,6 +116,8 @@ class Metric:
     direction : {"max", "min"}
         Whether higher or lower is better.
     cost : Cost
+    task : str
+        The task it is measured on, whatever the context's; "" for that one.
     scale : {"linear", "log"}
         How values are best plotted and compared.
     identity : {"genotype", "graph"}
@@ -113,6 +135,7 @@ class Metric:
     unit: str = "1"
     direction: Literal["max", "min"] = "max"
     cost: Cost = Cost.TABLE
+    task: str = ""
     scale: Literal["linear", "log"] = "linear"
     identity: Literal["genotype", "graph"] = "genotype"
     needs: frozenset[str] = frozenset()
@@ -208,11 +231,9 @@ class _OnTask:
     task: str
 
     def __call__(self, names: tuple[str, ...], space: Space, genotypes: Genotypes, context: Context) -> Any:
-        from ogive.tasks.base import get_task
-
         end = f"/{self.task}"
         own = tuple(name.removesuffix(end) for name in names)
-        found: Mapping[str, Any] = self.provider(own, space, genotypes, replace(context, task=get_task(self.task)))
+        found: Mapping[str, Any] = self.provider(own, space, genotypes, context.on(self.task))
         return {f"{name}{end}": found[name] for name in own}
 
 
@@ -224,6 +245,7 @@ def _on_task(metric: Metric, task: str) -> Metric:
         metric,
         name=f"{metric.name}/{spec}",
         provider=_OnTask(metric.provider, spec),
+        task=spec,
         baseline=tuple(f"{name}/{spec}" for name in metric.baseline),
     )
 

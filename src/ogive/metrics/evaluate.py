@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ogive._errors import InputError, OgiveError
 from ogive.metrics.base import Context, Cost, Metric, resolve
+from ogive.metrics.guard import check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +54,8 @@ def evaluate(
     context: Context,
     where: Sequence[Constraint] = (),
     cache: Cache | None = None,
+    *,
+    screen: bool = True,
 ) -> Scores:
     """Measure a batch: cheap metrics first, and a row that breaks a constraint gets no dearer one.
 
@@ -67,6 +70,8 @@ def evaluate(
     cache : dict, optional
         Values of metrics dearer than a look-up, by metric and key; read and extended. A metric whose identity is
         "graph" is keyed by the canonical form, so an isomorphic architecture is not measured twice.
+    screen : bool
+        False measures every metric of every row, also of those that break a constraint; none is then rejected.
 
     Returns
     -------
@@ -75,6 +80,8 @@ def evaluate(
     genotypes = np.asarray(genotypes)
     n = len(genotypes)
     wanted = {s: resolve(s) for s in dict.fromkeys([*specs, *(c.metric for c in where)])}
+    for m in wanted.values():
+        check(m.name)
     scores = Scores({s: np.full(n, np.nan) for s in wanted}, np.zeros(n), np.zeros(n, dtype=np.bool_))
     keys = {}
     if cache is not None and any(m.cost > Cost.TABLE for m in wanted.values()):
@@ -100,7 +107,7 @@ def evaluate(
                 v = scores.values[c.metric][alive]
                 # A value that could not be measured is a failure, not a violation.
                 scores.violation[alive] += np.where(np.isnan(v), 0.0, c.violation(v))
-        if level != levels[-1]:
+        if screen and level != levels[-1]:
             scores.rejected |= scores.violation > 0
     return scores
 

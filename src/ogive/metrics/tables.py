@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,15 +17,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ogive._errors import InputError, OgiveError, StorageError, UnknownNameError, nearest
-from ogive._paths import data_home
-from ogive.metrics._table_columns import Column, TableInfo
+from ogive._errors import InputError, StorageError, UnknownNameError, nearest
+from ogive.metrics._table_columns import Column, PercentileColumns, TableInfo
 from ogive.metrics._table_files import read_content
+from ogive.metrics._table_home import check_name, is_table, naming_damage, path_of, table_info, table_names
 from ogive.metrics.base import METRICS, Context, Cost, Metric
+from ogive.metrics.guard import check
 from ogive.spaces.base import Genotypes, Space, get_space
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
@@ -36,6 +36,7 @@ __all__ = [
     "TableInfo",
     "check_name",
     "import_table",
+    "is_table",
     "table_info",
     "table_metric",
     "table_names",
@@ -44,7 +45,6 @@ __all__ = [
 Floats = NDArray[np.float64]
 
 _DENSE = 2**22  # largest box with one int32 a point: 16 MB
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _GENOTYPE = "_genotype"
 
 
@@ -94,8 +94,8 @@ class Table:
         StorageError
             If its file is damaged.
         """
-        path = _path(name)
-        if not (_NAME.fullmatch(name) and path.is_file()):
+        path = path_of(name)
+        if not is_table(name):
             raise UnknownNameError(
                 f"unknown table '{name}'; {nearest(name, table_names())}; "
                 f"import it with: ogive tables import FILE --name {name} --space SPACE"
@@ -170,7 +170,7 @@ class Table:
         check_name(self.name)
         import pyarrow.parquet as pq
 
-        path = _path(self.name)
+        path = path_of(self.name)
         draft = path.with_suffix(f".{os.getpid()}.tmp")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -205,20 +205,39 @@ class Table:
     # ---------------------------------------------------------------- what it says
 
     def column(self, name: str) -> Column:
-        """Return what is known of a column.
+        """Return what is known of a column, or of the percentile of some, such as ``mean_percentile:a+b``.
 
         Raises
         ------
         UnknownNameError
             If there is none of this name.
         """
-        if name not in self.columns:
-            raise UnknownNameError(f"table '{self.name}' has no column '{name}'; {nearest(name, self.columns)}")
-        return self.columns[name]
+        if name in self.columns:
+            return self.columns[name]
+        derived = PercentileColumns.parse(name)
+        missing = [c for c in (derived.columns if derived else (name,)) if c not in self.columns]
+        if derived is None or missing:
+            raise UnknownNameError(
+                f"table '{self.name}' has no column '{missing[0]}'; {nearest(missing[0], self.columns)}"
+            )
+        return derived.describe(name)
 
     def values(self, column: str) -> Floats:
-        """Return a column, one value a row of `genotypes`, ``(n,)``; NaN where there is none."""
-        return self._values[self.column(column).name]
+        """Return a column, one value a row of `genotypes`, ``(n,)``; NaN where there is none.
+
+        Percentiles, written as for `column`, are among the rows that have a value.
+        """
+        name = self.column(column).name
+        derived = None if name in self.columns else PercentileColumns.parse(name)
+        parts = derived.columns if derived else (name,)
+        for part in parts:
+            check(f"{part}@{self.name}")
+        if derived and name not in self._values:
+            self._values[name] = derived.values([(self.columns[p], self._stored(p)) for p in parts])
+        return self._stored(name)
+
+    def _stored(self, name: str) -> Floats:
+        return self._values[name]
 
     def rows(self, genotypes: Genotypes) -> NDArray[np.intp]:
         """Return the row of each genotype, ``(m,)``; -1 where the table does not have it."""
@@ -307,43 +326,6 @@ def import_table(
     return table
 
 
-def check_name(name: str) -> None:
-    """Refuse a table name that cannot stand after the ``@`` of a metric.
-
-    Raises
-    ------
-    InputError
-        If it has other characters than letters, digits, ``.``, ``_`` and ``-``, or is the source of other metrics.
-    """
-    if not _NAME.fullmatch(name):
-        raise InputError(f"table name '{name}' may hold letters, digits, '.', '_' and '-' only")
-    if any(m.endswith(f"@{name}") for m in METRICS.names()):
-        raise InputError(f"table name '{name}' is taken by the metrics *@{name}; give another name")
-
-
-def table_names() -> list[str]:
-    """Return the names of all imported tables, sorted."""
-    return sorted(p.stem for p in _path("x").parent.glob("*.parquet"))
-
-
-def table_info(name: str) -> TableInfo:
-    """Return an imported table's header.
-
-    Raises
-    ------
-    StorageError
-        If its file is damaged.
-    """
-    import pyarrow.parquet as pq
-
-    path = _path(name)
-    with _naming_damage(path):
-        header = pq.read_metadata(path)
-        about = json.loads(header.metadata[b"ogive"])
-        columns = tuple(Column(c, **about["columns"][c]) for c in about["columns"])
-        return TableInfo(name, str(about["space"]), int(header.num_rows), columns, bool(about["by_graph"]))
-
-
 def table_metric(quantity: str, source: str) -> Metric:
     """Return the metric ``quantity@source`` of an imported table.
 
@@ -352,24 +334,13 @@ def table_metric(quantity: str, source: str) -> Metric:
     UnknownNameError
         If no table has this name, or the table no such column.
     """
-    if source not in (tables := table_names()):
-        sources = {m.partition("@")[2] for m in METRICS.names("*@*")}
+    if not is_table(source):
+        known = {m.partition("@")[2] for m in METRICS.names("*@*")} | {*table_names()}
         raise UnknownNameError(
-            f"unknown source '{source}' of metric '{quantity}@{source}'; {nearest(source, {*sources, *tables})}; "
+            f"unknown source '{source}' of metric '{quantity}@{source}'; {nearest(source, known)}; "
             f"a table becomes one with: ogive tables import FILE --name {source} --space SPACE"
         )
     return Table.open(source).metric(quantity)
-
-
-@contextmanager
-def _naming_damage(path: Path) -> Iterator[None]:
-    """Turn what a damaged file makes pyarrow and json raise into one line."""
-    try:
-        yield
-    except OgiveError:
-        raise
-    except (ValueError, OSError, KeyError, TypeError) as error:
-        raise StorageError(f"table file {path} is damaged ({type(error).__name__}); import the table again") from error
 
 
 class _Stored(Table):
@@ -382,14 +353,14 @@ class _Stored(Table):
         self.name, self.space, self.by_graph = info.name, get_space(info.space), info.by_graph
         self.columns = {c.name: c for c in info.columns}
         self._rows, self._path, self._values = info.rows, path, {}
-        with _naming_damage(path):
+        with naming_damage(path):
             self._file = pq.ParquetFile(path, memory_map=True)
 
     def __len__(self) -> int:
         return self._rows
 
     def _read(self, column: str) -> pa.Array:
-        with _naming_damage(self._path):
+        with naming_damage(self._path):
             return self._file.read([column]).column(0).combine_chunks()
 
     @cached_property
@@ -399,9 +370,7 @@ class _Stored(Table):
         codes = np.frombuffer(raw, dtype=self.space.dtype.newbyteorder("<"), count=self._rows * self.space.n_choices)
         return codes.reshape(self._rows, self.space.n_choices)
 
-    def values(self, column: str) -> Floats:
-        """Return a column, one value a row of `genotypes`, ``(n,)``; NaN where there is none."""
-        name = self.column(column).name
+    def _stored(self, name: str) -> Floats:
         if name not in self._values:
             self._values[name] = self._read(name).to_numpy()
         return self._values[name]
@@ -412,10 +381,6 @@ def _opened(path: Path, modified: int) -> Table:
     """Open a table file; `modified` only makes a replaced file a new entry of the cache."""
     del modified
     return _Stored(path)
-
-
-def _path(name: str) -> Path:
-    return data_home() / "tables" / f"{name}.parquet"
 
 
 def _keys(space: Space, genotypes: Genotypes) -> NDArray[Any]:

@@ -102,6 +102,7 @@ PREDICTORS: Registry[Callable[..., Predictor]] = Registry(
         "ridge": "ogive.predictors.ridge",
         "boosting": "ogive.predictors.boosting",
         "graph_network": "ogive.predictors.graph_network",
+        "comparator": "ogive.predictors.comparator",
     },
 )
 

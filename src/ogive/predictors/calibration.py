@@ -2,6 +2,7 @@
 
 Kuleshov, Fenner and Ermon, "Accurate Uncertainties for Deep Learning Using Calibrated Regression", ICML 2018, section
 3.5; the score is the continuous ranked probability score of a Gaussian (Gneiting and Raftery, JASA 102, 2007, eq. 5).
+For probabilities of winning a pair: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, equation 5.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 from ogive._errors import InputError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from ogive.predictors.base import Floats
 
 LEVELS = np.linspace(0.05, 0.95, 19)
@@ -104,4 +107,86 @@ def calibration(y: Floats, mean: Floats, std: Floats) -> Calibration:
         sharpness=float(std.mean()),
         crps=float(crps.mean()),
         reliability=tuple(zip(LEVELS.round(2).tolist(), below.tolist(), strict=True)),
+    )
+
+
+BINS = 10
+"""Bins of equal width between confidence 0.5 and 1."""
+
+
+@dataclass(frozen=True)
+class PairCalibration:
+    """How probabilities of winning a pair compare with who won.
+
+    Attributes
+    ----------
+    n : int
+        Pairs.
+    accuracy : float
+        Share of pairs whose likelier winner won; an even probability counts half.
+    brier : float
+        Mean squared difference of probability and outcome; 0.25 for who always says 0.5, lower is better.
+    calibration_error : float
+        Expected calibration error: over bins of confidence, the mean absolute difference of mean confidence and
+        accuracy, weighted by pairs; 0 is calibrated. Confidence is the likelier winner's probability, so the number
+        does not depend on which of the two is written first.
+    sure : float
+        Share of pairs with a sure answer; the rest is abstained from.
+    sure_accuracy : float
+        Accuracy among those; NaN if there are none.
+    curve : tuple of (confidence, accuracy, pairs)
+        The points of the reliability diagram, empty bins left out.
+    """
+
+    n: int
+    accuracy: float
+    brier: float
+    calibration_error: float
+    sure: float
+    sure_accuracy: float
+    curve: tuple[tuple[float, float, int], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report as JSON values; None where no answer was sure."""
+        return asdict(self) | ({} if self.sure else {"sure_accuracy": None})
+
+
+def pair_calibration(probability: Floats, won: NDArray[np.bool_], sure: NDArray[np.bool_]) -> PairCalibration:
+    """Compare probabilities that the first of a pair wins with who won.
+
+    Parameters
+    ----------
+    probability : ndarray of float64, (n,)
+    won : ndarray of bool, (n,)
+        Whether the first one won; pairs that are truly tied are left out beforehand.
+    sure : ndarray of bool, (n,)
+        Where the answer counts as given.
+
+    Raises
+    ------
+    InputError
+        If the shapes differ, there is no pair, or a probability is outside [0, 1].
+    """
+    p = np.asarray(probability, dtype=np.float64)
+    won, sure = np.asarray(won, dtype=bool), np.asarray(sure, dtype=bool)
+    if p.ndim != 1 or p.shape != won.shape or p.shape != sure.shape or not len(p):
+        raise InputError(
+            f"pair calibration needs three arrays (n,) with n >= 1, not {p.shape}, {won.shape}, {sure.shape}"
+        )
+    if not ((p >= 0) & (p <= 1)).all():
+        raise InputError("a probability is outside [0, 1]")
+    confidence = np.maximum(p, 1.0 - p)
+    right = np.where(p == 0.5, 0.5, (p > 0.5) == won)
+    at = np.minimum(((confidence - 0.5) * 2.0 * BINS).astype(np.intp), BINS - 1)
+    pairs, stated, found = (np.bincount(at, w, BINS) for w in (None, confidence, right))
+    there = pairs > 0
+    points = zip(stated[there] / pairs[there], found[there] / pairs[there], pairs[there], strict=True)
+    return PairCalibration(
+        n=len(p),
+        accuracy=float(right.mean()),
+        brier=float(((p - won) ** 2).mean()),
+        calibration_error=float(np.abs(stated - found).sum() / len(p)),
+        sure=float(sure.mean()),
+        sure_accuracy=float(right[sure].mean()) if sure.any() else float("nan"),
+        curve=tuple((float(c), float(a), int(k)) for c, a, k in points),
     )

@@ -197,6 +197,7 @@ STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
         "botorch": "ogive.strategies.botorch",
         "evolution": "ogive.strategies.evolution",
         "local": "ogive.strategies.local",
+        "lock": "ogive.strategies.lock",
         "nsga2": "ogive.strategies.nsga2",
         "optuna": "ogive.strategies.optuna",
         "pymoo": "ogive.strategies.pymoo",

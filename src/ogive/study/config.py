@@ -35,6 +35,7 @@ class StudyConfig:
     window: int = 4
     repeats: Repeats = "free"
     max_draws: int = 10_000
+    screen: bool = True
     train: Mapping[str, Any] | None = None
     weights: tuple[tuple[float, ...], ...] | None = None
     workers: int = 0

@@ -34,7 +34,7 @@ _REJECTED_WEIGHT = 20
 """How many refused draws one that had to be measured before it broke a constraint stands for."""
 
 Known = tuple[NDArray[np.float64], float, Status]
-"""Dear values, violation and end of an architecture that has been measured and told."""
+"""Dear values, their violation and end of an architecture that has been measured and told."""
 
 
 class Executor(Protocol):
@@ -192,8 +192,7 @@ class Engine:
             return
         # A dictionary is what makes this a look-up, one entry an architecture; its measurement cost far more.
         for i, key in zip(at.tolist(), keys, strict=True):
-            values = rows.values[i, self.problem.dear_columns]
-            self._known.setdefault(key, (values, float(rows.violation[i]), Status(int(rows.status[i]))))
+            self._known.setdefault(key, self._outcome(rows, i))
             self._untold.pop(key, None)
 
     def _give_up(self) -> None:
@@ -271,10 +270,15 @@ class Engine:
                     rows.status[i] = Status.REPEAT
         return links
 
+    def _outcome(self, rows: Rows, i: int) -> Known:
+        values = rows.values[i, self.problem.dear_columns]
+        return values, self.problem.dear_violation(rows, i), Status(int(rows.status[i]))
+
     def _copy(self, rows: Rows, i: int, known: Known | None) -> None:
         if known is None:
             return
-        rows.values[i, self.problem.dear_columns], rows.violation[i], end = known
+        rows.values[i, self.problem.dear_columns], violation, end = known
+        rows.violation[i] += violation
         if end is Status.FAILED:
             rows.reasons[int(rows.candidate[i])] = "a repeat of an architecture that could not be measured"
 
@@ -294,7 +298,7 @@ class Engine:
 
     def _settle(self, rows: Rows, i: int, measured: Measured) -> None:
         rows.values[i, self.problem.dear_columns] = measured.values
-        rows.violation[i] = measured.violation
+        rows.violation[i] += measured.violation
         rows.seconds[i] = measured.seconds
         rows.status[i] = Status.REJECTED if measured.rejected else Status.DONE
         if measured.reason is not None:
@@ -308,9 +312,8 @@ class Engine:
         if source.rows.status[j] == Status.PENDING:
             return
         i = candidate - int(group.rows.candidate[0])
-        rows, end = source.rows, Status(int(source.rows.status[j]))
         group.rows.status[i] = Status.AWAITED
-        self._copy(group.rows, i, (rows.values[j, self.problem.dear_columns], float(rows.violation[j]), end))
+        self._copy(group.rows, i, self._outcome(source.rows, j))
         del group.links[candidate]
         self._record(group.rows.take([i]), now=False)
 

@@ -46,7 +46,7 @@ def problem_of(config: StudyConfig, space: Space | None = None, task: Task | Non
 
         options["train"] = TrainConfig.from_dict(config.train)
     context = Context(task=task, seed=config.seed, device=config.device, options=options)
-    return Problem(space, config.objectives, config.maximize, config.where, context)
+    return Problem(space, config.objectives, config.maximize, config.where, context, screen=config.screen)
 
 
 def restricted(space: Space, config: StudyConfig) -> Space:

@@ -200,6 +200,8 @@ class Problem:
         Constraints such as ``relus<=50000``.
     context : Context
         Task, seed and settings of the measurements.
+    screen : bool
+        Whether a candidate that breaks a constraint is spared what has not been measured yet.
 
     Raises
     ------
@@ -216,9 +218,12 @@ class Problem:
         maximize: Sequence[str],
         where: Sequence[str],
         context: Context,
+        *,
+        screen: bool = True,
     ) -> None:
         self.space = space
         self.context = context
+        self.screen = screen
         self.constraints = tuple(Constraint.parse(text) for text in where)
         named = [resolve(name) for name in objectives]
         bounded = [resolve(c.metric) for c in self.constraints]
@@ -252,7 +257,7 @@ class Problem:
         rows.status[:] = Status.PENDING if self.dear else Status.DONE
         if not self.cheap:
             return
-        scores = evaluate(self.cheap, self.space, rows.genotypes, self.context, self._where_cheap)
+        scores = evaluate(self.cheap, self.space, rows.genotypes, self.context, self._where_cheap, screen=self.screen)
         for name in self.cheap:
             rows.values[:, self._columns[name]] = scores.values[name]
         rows.violation[:] = scores.violation
@@ -260,7 +265,7 @@ class Problem:
         for row, reason in scores.failures.items():
             rows.reasons[int(rows.candidate[row])] = reason
             rows.status[row] = Status.FAILED
-        if self._where_cheap:
+        if self._where_cheap and self.screen:
             rows.status[scores.violation > 0] = Status.REFUSED
 
     def _fail_unless_finite(self, rows: Rows, names: Sequence[str]) -> None:
@@ -281,7 +286,7 @@ class Problem:
         """
         start = time.perf_counter()
         try:
-            scores = evaluate(self.dear, self.space, genotype[None], self.context, self._where_dear)
+            scores = evaluate(self.dear, self.space, genotype[None], self.context, self._where_dear, screen=self.screen)
         except InputError:
             raise
         except Exception as error:  # noqa: BLE001 - any fault of a metric fails its trial, not the run
@@ -295,6 +300,14 @@ class Problem:
             reason = f"{bad[0]} is {values[self.dear.index(bad[0])]}, not a finite number" if bad else None
         values = tuple(v if np.isfinite(v) else np.nan for v in values)
         return Measured(values, float(scores.violation[0]), rejected, reason, time.perf_counter() - start)
+
+    def dear_violation(self, rows: Rows, i: int) -> float:
+        """Return the share of the constraints on dear metrics in the violation of a row that was measured."""
+        if self.screen:
+            # It would not have been measured, had it broken a cheap one.
+            return float(rows.violation[i])
+        at = [(c, rows.values[i, self._columns[c.metric]]) for c in self._where_dear]
+        return sum(float(c.violation(v)) for c, v in at if not np.isnan(v))
 
     def worth(self, rows: Rows) -> Floats:
         """Return the objectives as strategies see them: higher is better, -inf without a value, ``(n, k)``."""

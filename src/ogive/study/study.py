@@ -49,7 +49,8 @@ class Study:
     ----------
     space : Space or str
     task : Task or str, optional
-        What the architectures are for; most metrics need one.
+        What the architectures are for; most metrics need one. By default that of the first objective with a task of
+        its own, such as ``accuracy@train/digits``.
     maximize, minimize : sequence of str
         Metrics to optimise; the first one of `maximize`, then of `minimize`, decides which architecture is `best`.
     where : sequence of str
@@ -77,6 +78,9 @@ class Study:
         as table benchmarks do.
     max_draws : int
         Consecutive draws without a trial after which the search ends.
+    screen : bool
+        False measures all of a candidate that breaks a constraint too, and counts it as a trial: the strategy is told
+        its objectives and its violation, and it is kept off the front.
     timeout : float, optional
         Seconds after which a trial has failed; needs workers.
     confirm : int
@@ -123,6 +127,7 @@ class Study:
         train: TrainConfig | Mapping[str, Any] | None = None,
         repeats: Repeats = "free",
         max_draws: int = 10_000,
+        screen: bool = True,
         timeout: float | None = None,
         confirm: int = 0,
         device: str = "cpu",
@@ -133,9 +138,12 @@ class Study:
         for source in plugins:
             load_plugin(source)
         space = get_space(space)
-        task = None if task is None else get_task(task)
         up, down = _names(maximize), _names(minimize)
-        dear = any(resolve(name).cost > Cost.COUNT for name in (*up, *down))
+        named = [resolve(name) for name in (*up, *down)]
+        if task is None:
+            task = next((m.task for m in named if m.task), None)
+        task = None if task is None else get_task(task)
+        dear = any(m.cost > Cost.COUNT for m in named)
         workers = (min(os.cpu_count() or 1, _MOST_WORKERS) if dear else 0) if workers is None else workers
         strategy = strategy or ("evolution" if len(up) + len(down) == 1 else "nsga2")
         config = StudyConfig(
@@ -151,6 +159,7 @@ class Study:
             window=(max(_WINDOW, workers) if dear else 1) if window is None else window,
             repeats=repeats,
             max_draws=max_draws,
+            screen=screen,
             train=train if train is None or isinstance(train, Mapping) else train.to_dict(),
             weights=_weights(space),
             workers=workers,
@@ -369,9 +378,12 @@ class Study:
 
     def _need_data(self, *, always: bool = False) -> None:
         """Complain about missing files now, not in every trial."""
-        needed = always or any("data" in m.needs for m in self.problem.info.values())
-        if needed:
-            self.problem.context.need_task(self.problem.objectives[0]).split("train")
+        context, objective = self.problem.context, self.problem.objectives[0]
+        if always:
+            context.need_task(objective).split("train")
+        for name, m in self.problem.info.items():
+            if "data" in m.needs:
+                context.on(m.task).need_task(name).split("train")
 
     # ---------------------------------------------------------------- looking
 

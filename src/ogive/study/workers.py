@@ -24,6 +24,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from ogive._errors import InputError, OgiveError
+from ogive.metrics import guard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,7 +79,7 @@ class Pool:
         jobs: str = "ogive.study.jobs",
     ) -> None:
         self.size, self.timeout, self.threads = size, timeout, threads
-        self._setup = json.dumps({"jobs": jobs, "config": dict(setup), "path": sys.path, "threads": threads})
+        self._setup = {"jobs": jobs, "config": dict(setup), "path": sys.path, "threads": threads}
         self._workers: list[_Worker] = []
         self._jobs: deque[tuple[int, Job]] = deque()
         self._inbox: queue.Queue[tuple[_Worker, str | None]] = queue.Queue()
@@ -146,7 +147,8 @@ class Pool:
         worker = _Worker(process)
         self._workers.append(worker)
         threading.Thread(target=self._listen, args=(worker, self._inbox), daemon=True).start()
-        self._send(worker, self._setup)
+        # What the owner must not read now, its workers never may.
+        self._send(worker, json.dumps(self._setup | {"forbidden": guard.held()}))
         return worker
 
     @staticmethod
@@ -230,6 +232,7 @@ def serve() -> None:
     threading.Thread(target=_read, args=(sys.stdin, lines), daemon=True).start()
     setup = json.loads(lines.get())
     sys.path[:] = setup["path"]
+    guard.hold(setup["forbidden"])
     call = _attempt(partial(_caller, setup))
     answers.write("ready\n")
     while True:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import tarfile
+import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ogive._errors import DataMissingError, StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
-    Examples = tuple[NDArray[np.uint8], NDArray[np.int64]]
+    from ogive.tasks.base import SplitName
+
+    Examples = tuple[NDArray[Any], NDArray[np.int64]]
+    Parts = dict[SplitName, Examples]
+    Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -32,14 +38,14 @@ class Layout:
     train, test : tuple of str
         Names of the files, in the official order.
     decode : callable
-        Turns the bytes of one file, and its name for messages, into examples and classes.
+        Turns the bytes of one file, and its name for messages, into what the file holds.
     """
 
     archive: str
     folder: str
     train: tuple[str, ...]
     test: tuple[str, ...]
-    decode: Callable[[bytes, str], Examples]
+    decode: Callable[[bytes, str], Any]
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -52,7 +58,7 @@ class Layout:
         return f"{self.archive} or {folder}" if self.archive else folder
 
 
-def read_files(name: str, root: Path, layouts: Sequence[Layout]) -> tuple[Layout, dict[str, bytes]]:
+def read_files(name: str, root: Path, layouts: Sequence[Layout], extract: str = "") -> tuple[Layout, dict[str, bytes]]:
     """Return the first distribution that `root` holds completely, and the bytes of its files.
 
     Parameters
@@ -62,6 +68,8 @@ def read_files(name: str, root: Path, layouts: Sequence[Layout]) -> tuple[Layout
     root : Path
         A folder, or an archive.
     layouts : sequence of Layout
+    extract : str
+        Name of the ``.npz`` file that would do as well, for messages.
 
     Raises
     ------
@@ -88,7 +96,7 @@ def read_files(name: str, root: Path, layouts: Sequence[Layout]) -> tuple[Layout
         if layout.archive and archive.is_file():
             return read_files(name, archive, [layout])
     raise DataMissingError(
-        f"task '{name}': no files in '{root}'{partial}; put there {_wanted(layouts)}, "
+        f"task '{name}': no files in '{root}'{partial}; put there {_wanted(layouts, extract)}, "
         f"or name their place with {name}:path=..."
     )
 
@@ -117,6 +125,31 @@ def read_archive(path: Path) -> dict[str, bytes]:
         raise StorageError(f"'{path}' is a truncated or corrupt archive ({reason}); fetch it again") from error
 
 
+def read_npz(name: str, path: Path) -> Arrays:
+    """Return the arrays of a ``.npz`` file; pickled objects are refused.
+
+    Parameters
+    ----------
+    name : str
+        The task, for messages.
+    path : Path
+
+    Raises
+    ------
+    DataMissingError
+        If there is no such file.
+    StorageError
+        If it is damaged or holds objects.
+    """
+    if not path.is_file():
+        raise DataMissingError(f"task '{name}': there is no file '{path}'")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise StorageError(f"'{path}' is a truncated or corrupt .npz file ({error}); fetch it again") from error
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -124,5 +157,5 @@ def _read(path: Path) -> bytes:
         raise StorageError(f"'{path}' cannot be read ({error.strerror}); check its permissions") from error
 
 
-def _wanted(layouts: Sequence[Layout]) -> str:
-    return ", or ".join(str(layout) for layout in layouts)
+def _wanted(layouts: Sequence[Layout], extract: str = "") -> str:
+    return ", or ".join([*map(str, layouts), *([extract] if extract else [])])

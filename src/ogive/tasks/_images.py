@@ -1,10 +1,11 @@
-"""Decoders of image files: official pickled and binary batches, and the two compact CIFAR-10 extracts."""
+"""Decoders of image files: pickled and binary batches, IDX files, and the two compact CIFAR-10 extracts."""
 
 from __future__ import annotations
 
+import gzip
 import io
 import itertools
-import zipfile
+import math
 import zlib
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,9 @@ from ogive._imports import require
 from ogive._pickle import load_pickle
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from numpy.typing import NDArray
 
-    from ogive.tasks._files import Examples
+    from ogive.tasks._files import Arrays, Examples, Parts
 
 
 def python_batch(data: bytes, source: str, label: str, side: int, first: int = 0) -> Examples:
@@ -79,37 +78,56 @@ def _checked(pixels: Any, labels: Any, source: str, side: int, first: int) -> Ex
     return x.reshape(-1, 3, side, side), y.astype(np.int64) - first
 
 
-def cifar10_extract(path: Path) -> tuple[Examples, Examples | None]:
-    """Decode a compact CIFAR-10 ``.npz``: the lossless differences, or the JPEG bodies behind one shared header.
-
-    Returns
-    -------
-    train, test : (x, y)
-        The lossless extract has no test images: None.
+def idx_array(data: bytes, source: str) -> NDArray[np.uint8]:
+    """Decode an IDX file of bytes, compressed by gzip or not: the number of axes, their lengths, then the values.
 
     Raises
     ------
     StorageError
-        If the file is damaged or holds other arrays.
-    MissingDependencyError
-        If it holds JPEGs and pillow is not installed.
+        If it is damaged or holds anything but bytes.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            held = {k: file[k] for k in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise StorageError(f"'{path}' is a truncated or corrupt .npz file ({error}); fetch it again") from error
+        raw = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except (OSError, EOFError, zlib.error) as error:
+        raise StorageError(f"'{source}' is a truncated or corrupt gzip file ({error}); fetch it again") from error
+    if raw[:3] != b"\0\0\x08" or len(raw) < 4 + 4 * raw[3]:
+        raise StorageError(f"'{source}' is no IDX file of bytes: it begins with {raw[:4].hex(' ')}")
+    shape = np.frombuffer(raw, dtype=">u4", count=raw[3], offset=4).tolist()
+    body = np.frombuffer(raw, dtype=np.uint8, offset=4 + 4 * raw[3])
+    if body.size != math.prod(shape):
+        raise StorageError(
+            f"'{source}' has {body.size} values where {' x '.join(map(str, shape))} belong; it is truncated, "
+            "fetch it again"
+        )
+    return body.reshape(shape)
+
+
+def cifar10_extract(held: Arrays, source: str) -> Parts:
+    """Decode the arrays of a compact CIFAR-10 file: lossless differences, or JPEG bodies behind one shared header.
+
+    Returns
+    -------
+    dict of str to (x, y)
+        "train", and "test" except from the lossless extract, which has no test images.
+
+    Raises
+    ------
+    StorageError
+        If these are other arrays, or a JPEG is damaged.
+    MissingDependencyError
+        If they hold JPEGs and pillow is not installed.
+    """
     if {"x_delta", "y"} <= set(held):
         x = np.cumsum(held["x_delta"], axis=-1, dtype=np.uint8)
-        return (x, held["y"].astype(np.int64)), None
+        return {"train": (x, held["y"].astype(np.int64))}
     if {"header", "body", "offsets", "labels", "split"} <= set(held):
-        x, y = _jpegs(held, str(path)), held["labels"].astype(np.int64)
+        x, y = _jpegs(held, source), held["labels"].astype(np.int64)
         test = held["split"] == 1
-        return (x[~test], y[~test]), (x[test], y[test])
-    raise StorageError(f"'{path}' is no CIFAR-10 extract: it holds {', '.join(sorted(held))}")
+        return {"train": (x[~test], y[~test]), "test": (x[test], y[test])}
+    raise StorageError(f"'{source}' is no CIFAR-10 extract: it holds {', '.join(sorted(held))}")
 
 
-def _jpegs(held: dict[str, NDArray[Any]], source: str) -> NDArray[np.uint8]:
+def _jpegs(held: Arrays, source: str) -> NDArray[np.uint8]:
     image = require("PIL.Image", "images", "reading JPEG images")
     header, body, offsets = held["header"].tobytes(), held["body"].tobytes(), held["offsets"].tolist()
     x = np.empty((len(offsets) - 1, 32, 32, 3), dtype=np.uint8)

@@ -96,6 +96,9 @@ TASKS: Registry[Callable[..., Task]] = Registry(
         "cifar10": "ogive.tasks.cifar",
         "cifar100": "ogive.tasks.cifar",
         "imagenet16-120": "ogive.tasks.cifar",
+        "mnist": "ogive.tasks.mnist",
+        "esc10": "ogive.tasks.esc10",
+        "arrays": "ogive.tasks.arrays",
     },
 )
 

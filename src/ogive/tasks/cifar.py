@@ -6,93 +6,19 @@ folder they unpack to, or the official archive.
 
 from __future__ import annotations
 
-from functools import cached_property, partial
-from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from functools import partial
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from ogive._errors import DataMissingError, InputError
-from ogive._paths import data_home
-from ogive.tasks._files import Layout, read_files
+from ogive.tasks._files import Layout
 from ogive.tasks._images import binary_batch, cifar10_extract, python_batch
-from ogive.tasks._splits import stratified
-from ogive.tasks.base import TASKS, Split, Task
+from ogive.tasks._stored import StoredTask
+from ogive.tasks.base import TASKS
 
 if TYPE_CHECKING:
-    from ogive.tasks._files import Examples
-    from ogive.tasks.base import SplitName
+    from ogive.tasks._files import Arrays, Examples, Parts
 
 
-class _OfficialImages(Task):
-    """Small colour images with an official training part, of which a fixed stratified share becomes validation.
-
-    Parameters
-    ----------
-    path : str
-        Folder or file of the data; by default ``<data home>/<task>``.
-    val : int
-        Images set aside for validation; 0 takes a tenth of the images that come with the training part.
-    """
-
-    augment = "crop-flip"
-    layouts: ClassVar[tuple[Layout, ...]]
-
-    def __init__(self, path: str = "", val: int = 0) -> None:
-        if isinstance(val, bool) or not isinstance(val, int) or val < 0:
-            raise InputError(f"task '{self.name}': val={val!r} must be a whole number >= 0")
-        self.path, self.val = str(path), val
-
-    @property
-    def spec(self) -> str:
-        """The text that gives this task again."""
-        options = [f"path={self.path}"] * bool(self.path) + [f"val={self.val}"] * bool(self.val)
-        return self.name + (":" + ",".join(options) if options else "")
-
-    @property
-    def place(self) -> Path:
-        """Folder or file where the data are looked for."""
-        return Path(self.path).expanduser() if self.path else data_home() / self.name
-
-    def split(self, which: SplitName) -> Split:
-        """Return one of the splits; pixels are uint8 from 0 to 255."""
-        return self._splits[which]
-
-    @cached_property
-    def _splits(self) -> dict[SplitName, Split]:
-        train, test = self._read()
-        for x, y in (train, *([test] if test else [])):
-            if len(x) == 0 or y.min() < 0 or y.max() >= self.n_outputs:
-                raise InputError(
-                    f"task '{self.name}': '{self.place}' has no images, or labels beyond 0..{self.n_outputs - 1}"
-                )
-        return self._cut(train, test)
-
-    def _cut(self, train: Examples, test: Examples | None) -> dict[SplitName, Split]:
-        x, y = train
-        n_val = self.val or len(y) // 10
-        n_test = 0 if test else len(y) // 10
-        if n_val + n_test >= len(y):
-            raise InputError(f"task '{self.name}': val={n_val} leaves none of the {len(y)} images to train on")
-        kept, held_out, tail = stratified(y, (n_val, n_test), seed=0)
-        return {
-            "train": Split(x[kept], y[kept]),
-            "val": Split(x[held_out], y[held_out]),
-            "test": Split(*test) if test else Split(x[tail], y[tail]),
-        }
-
-    def _read(self) -> tuple[Examples, Examples | None]:
-        """Return the official training part and, where there is one, the official test part."""
-        layout, files = read_files(self.name, self.place, self.layouts)
-        return _joined(layout, files, layout.train), _joined(layout, files, layout.test)
-
-
-def _joined(layout: Layout, files: dict[str, bytes], names: tuple[str, ...]) -> Examples:
-    parts = [layout.decode(files[name], name) for name in names]
-    return np.concatenate([x for x, _ in parts]), np.concatenate([y for _, y in parts])
-
-
-class CIFAR10(_OfficialImages):
+class CIFAR10(StoredTask):
     """CIFAR-10: 32 x 32 colour images of ten classes, 50,000 for training and 10,000 for test.
 
     By default 5,000 of the training images, 500 a class, are for validation (the 45,000/5,000 proportion of Zoph and
@@ -102,6 +28,7 @@ class CIFAR10(_OfficialImages):
     """
 
     name = "cifar10"
+    augment = "crop-flip"
     input_shape = (3, 32, 32)
     n_outputs = 10
     mean = (125.3, 123.0, 113.9)
@@ -124,15 +51,11 @@ class CIFAR10(_OfficialImages):
         ),
     )
 
-    def _read(self) -> tuple[Examples, Examples | None]:
-        if self.place.suffix == ".npz":
-            if not self.place.is_file():
-                raise DataMissingError(f"task '{self.name}': there is no file '{self.place}'")
-            return cifar10_extract(self.place)
-        return super()._read()
+    def _unpack(self, held: Arrays) -> Parts:
+        return cifar10_extract(held, str(self.place))
 
 
-class CIFAR100(_OfficialImages):
+class CIFAR100(StoredTask):
     """CIFAR-100: 32 x 32 colour images of a hundred classes, 50,000 for training and 10,000 for test.
 
     5,000 of the training images, 50 a class, are for validation by default. NAS-Bench-201 instead halves the official
@@ -140,6 +63,7 @@ class CIFAR100(_OfficialImages):
     """
 
     name = "cifar100"
+    augment = "crop-flip"
     input_shape = (3, 32, 32)
     n_outputs = 100
     mean = (129.3, 124.1, 112.4)
@@ -163,7 +87,7 @@ class CIFAR100(_OfficialImages):
     )
 
 
-class ImageNet16x120(_OfficialImages):
+class ImageNet16x120(StoredTask):
     """ImageNet16-120: the first 120 classes of ImageNet at 16 x 16 pixels, about 151,700 for training, 6,000 for test.
 
     The files are those of the down-sampled ImageNet (1,000 classes); other classes are dropped. A tenth of the
@@ -172,6 +96,7 @@ class ImageNet16x120(_OfficialImages):
     """
 
     name = "imagenet16-120"
+    augment = "crop-flip"
     input_shape = (3, 16, 16)
     n_outputs = 120
     mean = (122.68, 116.66, 104.01)
@@ -187,12 +112,8 @@ class ImageNet16x120(_OfficialImages):
         ),
     )
 
-    def _read(self) -> tuple[Examples, Examples | None]:
-        train, test = super()._read()
-        return self._first_classes(train), None if test is None else self._first_classes(test)
-
-    def _first_classes(self, part: Examples) -> Examples:
-        x, y = part
+    def _decode(self, layout: Layout, files: dict[str, bytes], names: tuple[str, ...]) -> Examples:
+        x, y = super()._decode(layout, files, names)
         return x[y < self.n_outputs], y[y < self.n_outputs]
 
 
