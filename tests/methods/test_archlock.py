@@ -282,13 +282,14 @@ def test_a_sample_beside_a_table_is_refused(table):
         lock(problem(), reference=10)
 
 
-def test_worst_case_is_near_the_best_that_pandas_finds(table):
+def test_worst_case_lies_between_chance_and_the_best_that_pandas_finds(table):
     targets = ["class_object", "class_scene", "normal"]
     ranks = table.rank(pct=True) * 100
     best = ranks.loc[ranks["autoencoder"] >= 98, targets].max(axis=1).min()
     found = lock(problem("autoencoder", targets, aggregate=Aggregate.parse("worst"), budget=200))
     highest = max(t.percentile for t in found.chosen.targets.values())
-    assert best <= highest <= best + 2
+    null = ranks.loc[ranks["autoencoder"] >= 98, targets].max(axis=1).mean()
+    assert best <= highest < (best + null) / 2, "at least half way from chance to the best there is"
     assert max(t.percentile for t in found.oracle.targets.values()) == pytest.approx(best)
 
 

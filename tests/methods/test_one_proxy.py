@@ -135,9 +135,10 @@ def test_only_some_rows_of_the_target_are_known_and_all_are_predicted() -> None:
     held = table.device("c")
     few = np.where(np.arange(len(table)) < 30, held.latency, np.nan)
     sparse = DeviceTable(SPACE, table.genotypes, {**table.devices, "c": Latencies(held.device, few, few, held.failed)})
-    found = adapt(sparse, "c", samples=30, predictor="pool_ridge", seed=0)
+    found = adapt(sparse, "c", samples=30, predictor="ridge", seed=0)
     assert sorted(found.index) == list(range(30))
-    assert found.check(held.latency).after.srcc > 0.95
+    assert found.check(held.latency).after.n == len(table) - 30
+    assert found.check(held.latency).after.srcc > 0.9
     with pytest.raises(InputError, match="can be measured on 30 architectures, not on 31"):
         adapt(sparse, "c", samples=31)
 
@@ -151,7 +152,7 @@ def test_multiply_adds_and_codes_of_candidates(table: DeviceTable, shared: Path)
     found = candidates_of(table, ["hwnas_pixel3"])
     frame = pd.read_csv(shared / "nb201_device_latency.csv.gz")
     assert (found.macs == np.round(1e6 * frame["macs_m"])).all()
-    assert len(np.unique(found.codes, axis=0)) == 1355, "distinct graphs, as the specification counts them"
+    assert len(np.unique(SPACE.canonical(found.codes), axis=0)) == 1355, "distinct graphs, as the specification counts"
 
 
 # ---------------------------------------------------------------- search
@@ -162,18 +163,36 @@ def _accuracy(shared: Path, table: DeviceTable) -> np.ndarray:
     return frame["cifar10_test_accuracy"][SPACE.format_many(table.genotypes)].to_numpy()
 
 
-def test_the_measured_front_is_nearly_the_true_one(table: DeviceTable, shared: Path) -> None:
-    worth = _accuracy(shared, table)
-    latency = table.device("eagle_sd855_dsp_int8").latency
-    found = adapt(table, "eagle_sd855_dsp_int8", samples=30, seed=0)
+def _front_share(table: DeviceTable, worth: np.ndarray, target: str, seed: int) -> tuple[float, float]:
+    """Return the share of the true hypervolume that is found, and the accuracy lost at five caps."""
+    latency = table.device(target).latency
+    known = np.isfinite(latency)
+    found = adapt(table, target, samples=30, seed=seed)
     front = search(found, worth, lambda rows: latency[rows])
-    reference = np.array([92.4, -latency.max()])
-    ratio = hypervolume(np.column_stack([front.worth, -front.latency]), reference) / hypervolume(
-        np.column_stack([worth, -latency]), reference
-    )
-    assert 0.96 < ratio <= 1.0
     assert (latency[front.rows] == front.latency).all(), "what is on the front was measured"
     assert len(front.verified) < 100
+    reference = np.array([92.4, -latency[known].max()])
+    truth = hypervolume(np.column_stack([worth, -latency])[known], reference)
+    losses = []
+    for cap in np.quantile(latency[known], [0.05, 0.1, 0.25, 0.5, 0.75]):
+        best = worth[known][latency[known] <= cap].max()
+        losses.append(best - front.worth[front.latency <= cap].max(initial=92.4))
+    return hypervolume(np.column_stack([front.worth, -front.latency]), reference) / truth, float(np.mean(losses))
+
+
+def test_the_measured_front_is_nearly_the_true_one(table: DeviceTable, shared: Path) -> None:
+    share, loss = _front_share(table, _accuracy(shared, table), "nnmeter_myriadvpu", 0)
+    assert 0.95 < share <= 1.0
+    assert 0.0 <= loss < 0.1
+
+
+@pytest.mark.slow
+def test_fronts_of_seventeen_devices_meet_the_bar(table: DeviceTable, shared: Path) -> None:
+    worth = _accuracy(shared, table)
+    targets = [d for d in table.devices if d != "eagle_i7_7820x"]
+    share, loss = np.mean([_front_share(table, worth, target, 7) for target in targets], axis=0)
+    assert share >= 0.975
+    assert loss <= 0.03
 
 
 def test_the_choice_keeps_the_cap_because_it_was_measured() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ogive.spaces.base import Choice, Graphs, Space, get_space
-from ogive.spaces.paths import CUT, PASS, Layout, functional, kernel_area, written_cost
+from ogive.spaces.paths import CUT, PASS, Layout, functional, kernel_area, live_forms, written_cost
 
 
 def brute_paths(graphs: Graphs, row: int) -> Counter:
@@ -182,3 +182,25 @@ def test_written_cost_counts_dead_layers_too():
         ]
     )
     assert written_cost(space, cells).tolist() == [10.0, 0.0]
+
+
+@pytest.mark.parametrize(("name", "forms"), [("nasbench201", 9445), ("transnas_micro", 2128)])
+def test_live_forms_differ_in_live_edges_only(name: str, forms: int) -> None:
+    """9,445 is the published count of cells once dead edges are removed; the rule is written out again here."""
+    space = get_space(name)
+    genotypes = space.enumerate()
+    edges = [tuple(map(int, choice.name.split("->"))) for choice in space.choices]
+    alive = genotypes != 0
+    ahead, behind = np.zeros((2, len(genotypes), 4), dtype=bool)
+    ahead[:, 0] = behind[:, 3] = True
+    for v in range(4):
+        for k, (a, b) in enumerate(edges):
+            ahead[:, b] |= (b == v) & alive[:, k] & ahead[:, a]
+    for v in reversed(range(4)):
+        for k, (a, b) in enumerate(edges):
+            behind[:, a] |= (a == v) & alive[:, k] & behind[:, b]
+    used = np.stack([ahead[:, a] & behind[:, b] for a, b in edges], axis=1)
+    expected = np.unique(np.where(used, genotypes, 0), axis=0, return_inverse=True)[1].reshape(-1)
+    found = live_forms(space, genotypes)
+    assert found.max() + 1 == forms
+    assert len(np.unique(np.column_stack([found, expected]), axis=0)) == forms, "the same partition"

@@ -24,7 +24,8 @@ def test_parts_are_disjoint_complete_and_keep_class_shares(y, shares, seed):
     for part in parts:
         for c in np.unique(y):
             expected = len(part) * np.mean(y == c)
-            assert abs(np.sum(y[part] == c) - expected) <= 1.5
+            # Up to its own rounding, and up to that of each class beside it, which shifts where all are cut.
+            assert abs(np.sum(y[part] == c) - expected) <= 1 + np.sum(y == c) * len(np.unique(y)) / len(y)
 
 
 def test_equal_classes_are_cut_exactly():

@@ -147,7 +147,7 @@ def write_search(found: Adaptation, front: Front, maximize: str, cap: float | No
     """Write the measured front as a page, with what the predictions had said."""
     a = found
     spread = 1.645 * front.spread
-    ends = np.concatenate([front.predicted - spread, front.predicted + spread])
+    ends = np.concatenate([front.predicted - spread, front.predicted + spread, [] if cap is None else [cap]])
     frame = Frame(Axis.of("latency (ms)", front.latency, also=ends), Axis.of(maximize, front.worth), 1040.0, 400.0)
     low, high = frame.px(front.predicted - spread).tolist(), frame.px(front.predicted + spread).tolist()
     parts = [

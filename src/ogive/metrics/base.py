@@ -78,7 +78,8 @@ class Context:
         """
         if self.task is None:
             raise InputError(f"metric '{metric}' needs a task; give one, for example --task digits")
-        check(f"/{self.task.spec}")
+        # Shapes alone will do for counting; they have no name and nothing to read.
+        check(f"/{getattr(self.task, 'spec', '')}")
         return self.task
 
     def on(self, task: str) -> Context:

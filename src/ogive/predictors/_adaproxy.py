@@ -48,7 +48,7 @@ def independent(X: Floats) -> list[int]:
     One-hot codes and a constant are linearly dependent; what a model of the columns kept predicts does not change when
     further dependent columns are added.
     """
-    R = np.linalg.qr(X, mode="r")
+    R = np.asarray(np.linalg.qr(X, mode="r"))
     basis = np.zeros((len(R), 0))
     kept = []
     for j, column in enumerate(R.T):
@@ -112,7 +112,7 @@ class Problem:
         """Return b at the minimum of the objective for this penalty."""
         n, slope = len(self.r), 2.0 / len(self.r) * (self.A.T @ self.r)
         if np.linalg.norm(slope, {1: math.inf, 2: 2, math.inf: 1}[p]) <= penalty:
-            return np.zeros_like(slope)
+            return np.zeros(len(slope))
         if p == 1:
             return self._lasso(np.array([penalty / 2.0]))[0]
         from scipy.optimize import brentq

@@ -83,7 +83,7 @@ def covariance(theta: Floats, like: Likeness) -> Floats:
     K += additive * (1.0 - like.differ)
     K += pool * like.pool
     K += counts * like.counts
-    return K
+    return np.asarray(K)
 
 
 class Conditioned:

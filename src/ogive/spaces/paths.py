@@ -154,12 +154,24 @@ def _longer(paths: Features, kind: int, layout: Layout) -> Features:
 
 def _counts(graphs: Graphs, layout: Layout) -> Features:
     words = layout.vocabulary
-    ops, adjacency = graphs.ops, graphs.adjacency
-    open_ = (ops >= 0) & ~np.isin(ops, [i for i, w in enumerate(words) if w in CUT])
-    v = ops.shape[1]
     area = np.array([kernel_area(w) for w in words], dtype=np.float32)
     weighted = area > 0 if area.any() else np.isin(words, layout.kinds)
-    # The most weighted layers on a path from the input to each vertex, very negative where there is none.
+    live, depth = _live(graphs, weighted)
+    shown = [i for i, w in enumerate(words) if w not in CUT][1:-1]
+    columns = [(live == i).sum(axis=1) for i in shown]
+    columns.append(np.where(live >= 0, area[live], 0.0).sum(axis=1))
+    columns.append(np.where(graphs.ops == len(words) - 1, np.maximum(depth, -1.0), -1.0).max(axis=1))
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def _live(graphs: Graphs, weighted: NDArray[np.bool_]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """Return the operations that lie on a path from input to output, -1 for all others, and how deep each vertex lies.
+
+    Depth is the most weighted operations on a path from the input, very negative where there is none.
+    """
+    words, ops, adjacency = graphs.vocabulary, graphs.ops, graphs.adjacency
+    open_ = (ops >= 0) & ~np.isin(ops, [i for i, w in enumerate(words) if w in CUT])
+    v = ops.shape[1]
     far = -1e6
     depth = np.where(ops == 0, 0.0, far)
     for t in range(1, v):
@@ -168,12 +180,20 @@ def _counts(graphs: Graphs, layout: Layout) -> Features:
     useful = ops == len(words) - 1
     for s in range(v - 2, -1, -1):
         useful[:, s] |= open_[:, s] & (adjacency[:, s, s + 1 :] & useful[:, s + 1 :]).any(axis=1)
-    live = np.where(useful & (depth >= 0), ops, -1)
-    shown = [i for i, w in enumerate(words) if w not in CUT][1:-1]
-    columns = [(live == i).sum(axis=1) for i in shown]
-    columns.append(np.where(live >= 0, area[live], 0.0).sum(axis=1))
-    columns.append(np.where(ops == len(words) - 1, np.maximum(depth, -1.0), -1.0).max(axis=1))
-    return np.stack(columns, axis=1).astype(np.float32)
+    return np.where(useful & (depth >= 0), ops, np.int8(-1)), depth
+
+
+def live_forms(space: Space, genotypes: Genotypes) -> NDArray[np.intp]:
+    """Return a number for each genotype, equal where the same live layers stand in the same places, ``(n,)``.
+
+    Finer than isomorphism: such architectures differ in dead layers alone, so they are one network with one training.
+    """
+    graphs = space.graph(genotypes)
+    live, _ = _live(graphs, np.zeros(len(graphs.vocabulary), dtype=np.bool_))
+    alive = live >= 0
+    arcs = graphs.adjacency & alive[:, :, None] & alive[:, None, :]
+    rows = np.hstack([live, np.packbits(arcs.reshape(len(live), -1), axis=1).view(np.int8)])
+    return np.unique(rows, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def written_cost(space: Space, genotypes: Genotypes) -> Features:

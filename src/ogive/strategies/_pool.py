@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ogive.spaces.paths import written_cost
+from ogive.spaces.paths import live_forms, written_cost
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,6 +57,11 @@ class Pool:
 
     def __len__(self) -> int:
         return len(self.genotypes)
+
+    @cached_property
+    def form(self) -> NDArray[np.intp]:
+        """Number of each candidate's live form, ``(m,)``; see `ogive.spaces.paths.live_forms`."""
+        return live_forms(self._space, self.genotypes)
 
     def rows(self, genotypes: Genotypes) -> NDArray[np.intp]:
         """Return where some architectures stand among the candidates; those that do not are left out."""

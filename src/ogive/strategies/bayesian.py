@@ -125,9 +125,8 @@ class Bayesian(Strategy):
         if not n:
             return self._history.genotypes[:0]
         pool, X = self._candidates()
-        open_ = np.ones(len(pool), dtype=np.bool_)
-        tried = pool.rows(self._tried())
-        open_[tried if self.siblings else np.isin(pool.kind, pool.kind[tried])] = False
+        same = self._same(pool)
+        open_ = np.isin(same, same[pool.rows(self._tried())], invert=True)
         if not open_.any():
             return self.space.sample(n, self.rng)
         view = self._view(X)
@@ -140,13 +139,17 @@ class Bayesian(Strategy):
             if not left.any():
                 break
             kind = int(np.where(left, view.promise(self.rng), -np.inf).argmax())
-            same = np.flatnonzero(open_ & (pool.kind == kind))
-            row = self.rng.choice(same[pool.cost[same] == pool.cost[same].min()])
-            open_[row if self.siblings else pool.kind == kind] = False
+            members = np.flatnonzero(open_ & (pool.kind == kind))
+            row = self.rng.choice(members[pool.cost[members] == pool.cost[members].min()])
+            open_[same == same[row]] = False
             chosen.append(row)
             if len(chosen) < n:
                 view.believe(kind)
         return np.concatenate([pool.genotypes[chosen], self.space.sample(n - len(chosen), self.rng)])
+
+    def _same(self, pool: Pool) -> NDArray[np.intp]:
+        """Return a number for each candidate, equal where one measurement is enough, ``(m,)``."""
+        return np.arange(len(pool)) if self.siblings else pool.kind
 
     # ---------------------------------------------------------------- the model
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ogive.spaces.base import Genotypes, Space
+    from ogive.strategies._pool import Pool
 
 _SAMPLE = 256  # random architectures that percentiles are read off
 _QUANTILES = ndtri((np.arange(16) + 0.5) / 16)  # at which a target's prediction is drawn
@@ -102,6 +103,10 @@ class LockSearch(Bayesian):
     def _restore(self, state: dict[str, Any]) -> None:
         super()._restore(state)
         self._fields = None
+
+    def _same(self, pool: Pool) -> NDArray[np.intp]:
+        """Return a number for each candidate; siblings that differ in dead layers alone are one network."""
+        return pool.form if self.siblings else pool.kind
 
     # ---------------------------------------------------------------- the models
 

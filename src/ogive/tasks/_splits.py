@@ -25,7 +25,7 @@ def stratified(y: NDArray[Any], sizes: tuple[int, ...], seed: int) -> list[NDArr
     Returns
     -------
     list of ndarray of int, each sorted
-        Indices of every part; a class's share of a part is exact up to rounding.
+        Indices of every part; a class's share of a part is exact up to the rounding of all classes.
     """
     n = len(y)
     order = np.argsort(np.random.Generator(np.random.PCG64(seed)).random(n), kind="stable")
