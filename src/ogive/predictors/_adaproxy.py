@@ -114,7 +114,7 @@ class Problem:
         if np.linalg.norm(slope, {1: math.inf, 2: 2, math.inf: 1}[p]) <= penalty:
             return np.zeros(len(slope))
         if p == 1:
-            return self._lasso(np.array([penalty / 2.0]))[0]
+            return np.asarray(self._lasso(np.array([penalty / 2.0]))[0])
         from scipy.optimize import brentq
 
         if p == 2:
