@@ -1,4 +1,4 @@
-"""Which architectures to measure: samplers on eight published devices, as mean rank correlation on what was not measured.
+"""Which architectures to measure: samplers on eight published devices, by the rank correlation on all others.
 
 python benchmarks/latency_samplers.py LATENCY.csv.gz --seeds 5 --predictors pool_gp
 """
