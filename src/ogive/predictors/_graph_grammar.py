@@ -12,6 +12,8 @@ from ogive.spaces.base import get_space
 from ogive.spaces.darts import DARTS, NODES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from ogive.predictors.graph_batches import GraphBatch
@@ -62,7 +64,7 @@ class _EdgeCells:
         return np.asarray(ends & (self._code[batch.ops[:, 2:-1]] >= 0).all(axis=1))
 
     def nearest(self, operators: Scores, edges: Scores) -> Genotypes:  # noqa: ARG002 - the wiring is fixed
-        return operators[:, 1:-1, self._columns].argmax(axis=2).astype(np.uint8)
+        return np.asarray(operators[:, 1:-1, self._columns].argmax(axis=2), dtype=np.uint8)
 
 
 class _FreeCells:
@@ -180,7 +182,7 @@ class _PairCells:
         return self._space.from_cells(*both)
 
 
-_GRAMMARS = {
+_GRAMMARS: dict[str, Callable[[Space], Grammar]] = {
     "nasbench101": _FreeCells,
     "nasbench201": _EdgeCells,
     "transnas_micro": _EdgeCells,

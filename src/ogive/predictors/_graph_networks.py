@@ -126,7 +126,7 @@ class MaskedEncoder(GraphModel):
     """Directed message passing that learns to fill in hidden operators of what a cell computes.
 
     Weights along and against the edges are separate and normalisation is by vertex, so training and evaluation do the
-    same. The embedding joins input, output and the sum over vertices; a sum, because how much there is matters.
+    same. The embedding joins what is known at the input, at the output and on average.
     """
 
     def __init__(self, n_ops: int) -> None:
@@ -149,8 +149,11 @@ class MaskedEncoder(GraphModel):
         return h
 
     def vectors(self, ops: Tensor, adjacency: Tensor) -> Tensor:
-        """Return the embedding, the sum over vertices, ``(m, 32)``."""
-        return self.forward(ops, adjacency).sum(dim=1)
+        """Return the embedding: features of the input and the output, and their mean over vertices, ``(m, 96)``."""
+        h, there = self.forward(ops, adjacency), ops >= 0
+        output = (torch.arange(ops.shape[1]) * there).argmax(dim=1)
+        mean = h.sum(dim=1) / there.sum(dim=1, keepdim=True)
+        return torch.cat([h[:, 0], h[torch.arange(len(h)), output], mean], dim=1)
 
     def loss(self, ops: Tensor, adjacency: Tensor) -> Tensor:
         """Return the cross-entropy of a fifth of the operators, hidden at random."""

@@ -122,7 +122,7 @@ class Trainer:
                 self._set_rate(epoch + step * self.recipe.batch / len(self.order))
                 loss = self.model.loss(*(part[rows] for part in self.data))
                 self.optimizer.zero_grad()
-                loss.backward()
+                loss.backward()  # type: ignore[no-untyped-call]
                 torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
                 self.optimizer.step()
                 total += loss.detach() * len(rows)

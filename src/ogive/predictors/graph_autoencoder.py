@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ogive._errors import InputError, UnknownNameError
+from ogive.predictors._graph_grammar import grammar
 from ogive.predictors._graph_networks import VariationalAutoencoder, evaluating, tensors
 from ogive.predictors._graph_training import MODELS, Recipe, Trainer
 from ogive.predictors.graph_batches import GraphBatch
@@ -37,7 +38,7 @@ Vectors = NDArray[np.float32]
 PRESETS = {
     "arch2vec": Recipe("variational", 10, freeze=True),
     "arch2vec-train": Recipe("variational", 10, decay=True),
-    "masked": Recipe("masked", 30, decay=True, batch=128, learning_rate=2e-3),
+    "masked": Recipe("masked", 5, decay=True, batch=128, learning_rate=2e-3),
 }
 """The published model as its code trains it; the same kept in training mode to the end; our masked encoder."""
 
@@ -146,6 +147,27 @@ class Embedding:
             if not active.size:
                 break
         return found
+
+    def sample(self, n: int, rng: np.random.Generator) -> Genotypes:
+        """Draw n architectures from the decoder, ``(n, n_choices)``; every one is legal.
+
+        Latents are drawn from the training graphs' mean and deviation by vertex and dimension, and the space's
+        grammar takes the legal choices that the decoder scores highest. Repeats occur, as in any draw.
+
+        Raises
+        ------
+        InputError
+            If the embedding has no decoder, or the space's graphs cannot be decoded.
+        """
+        from ogive.predictors._graph_quality import draw
+
+        batch = GraphBatch.of(self.space, self.space.sample(1, np.random.default_rng(0)))
+        found = grammar(self.space).nearest(*draw(self, n * batch.cells, rng))
+        # A grammar gives the same cell twice where an architecture has two; each gets its own draw.
+        if batch.cells > 1:
+            half = self.space.n_choices // batch.cells
+            found = found.reshape(n, batch.cells, batch.cells, half)[:, range(batch.cells), range(batch.cells)]
+        return np.asarray(found.reshape(n, -1))
 
     # ---------------------------------------------------------------- files
 
