@@ -1,0 +1,101 @@
+"""A learned embedding as a strategy sees it: one point for each class of architectures that compute the same."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ogive._errors import InputError
+
+if TYPE_CHECKING:
+    from ogive.predictors.graph_autoencoder import Embedding
+    from ogive.spaces.base import Genotypes, Space
+    from ogive.strategies.base import Floats
+
+
+class Latent:
+    """The vectors of an embedding, each column scaled to mean 0 and deviation 1 over the space or a sample of it.
+
+    Architectures that compute the same have the vector of their representative (`Space.canonical`), whatever the
+    embedding makes of the others.
+
+    Parameters
+    ----------
+    space : Space
+    embedding : Embedding or path
+        An embedding of this space, or the folder of one; "" has one trained here, with the preset and seed that
+        `ogive.predictors.graph_autoencoder.pretrain` takes by default, once for all strategies of the process.
+
+    Attributes
+    ----------
+    groups : ndarray of int, (d,)
+        All zero: one length scale.
+
+    Raises
+    ------
+    InputError
+        If the embedding is of another space.
+    StorageError
+        If the folder holds none.
+    """
+
+    def __init__(self, space: Space, embedding: Embedding | str | Path = "") -> None:
+        from ogive.predictors.graph_autoencoder import Embedding
+
+        if isinstance(embedding, Embedding):
+            self.embedding = embedding
+        elif embedding == "":
+            self.embedding = _trained(space)
+        else:
+            # A folder may be called 1, which options read as a number.
+            folder = Path(str(embedding))
+            self.embedding = _loaded(folder, _written(folder))
+        if self.embedding.space.spec != space.spec:
+            raise InputError(
+                f"the embedding is of space '{self.embedding.space.spec}', not '{space.spec}'; train one with: "
+                f"ogive embed train --space {space.spec}"
+            )
+        self._space = self.embedding.space
+        known = self.embedding.table[1].astype(np.float64)
+        self._centre, spread = known.mean(axis=0), known.std(axis=0)
+        self._scale = np.where(spread > 1e-9, spread, 1.0)
+        self.groups = np.zeros(len(spread), dtype=np.intp)
+
+    def __call__(self, genotypes: Genotypes) -> Floats:
+        """Return the scaled vector of each genotype, ``(n, d)``."""
+        vectors = self.embedding.vectors(self._space.canonical(genotypes))
+        return np.asarray((vectors - self._centre) / self._scale)
+
+    def decode(self, z: Floats, rng: np.random.Generator) -> Genotypes:
+        """Return an architecture near each scaled vector, ``(m, n_choices)``; see `Embedding.decode`."""
+        return self.embedding.decode((z * self._scale + self._centre).astype(np.float32), rng)
+
+
+def _written(folder: Path) -> int:
+    """Return when the newest file of a folder was written, so that an embedding trained anew is read anew."""
+    return max((file.stat().st_mtime_ns for file in folder.glob("*")), default=0)
+
+
+@lru_cache(maxsize=8)
+def _loaded(folder: Path, written: int) -> Embedding:
+    """Read an embedding once for all strategies of the process, because its vectors cost seconds."""
+    del written
+    from ogive.predictors.graph_autoencoder import Embedding
+
+    return Embedding.load(folder)
+
+
+_TRAINED: dict[tuple[type[Space], str], Embedding] = {}
+
+
+def _trained(space: Space) -> Embedding:
+    """Train an embedding, once for each space of the process."""
+    from ogive.predictors.graph_autoencoder import pretrain
+
+    key = type(space), space.spec
+    if key not in _TRAINED:
+        _TRAINED[key] = pretrain(space)
+    return _TRAINED[key]
