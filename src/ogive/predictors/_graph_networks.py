@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HIDDEN, LATENT, LAYERS, DROPOUT = 128, 16, 4, 0.3
 """Sizes of the published model; its "five hops" are four rounds of messages."""
 
-MASKED_WIDTH, MASKED_LAYERS, MASKED_SHARE = 32, 3, 0.2
+MASKED_WIDTH, MASKED_LAYERS, MASKED_SHARE = 64, 3, 0.2
 
 
 def tensors(batch: GraphBatch) -> tuple[Tensor, Tensor]:
@@ -140,7 +140,7 @@ class MaskedEncoder(GraphModel):
         self.head = nn.Linear(MASKED_WIDTH, n_ops)
 
     def forward(self, ops: Tensor, adjacency: Tensor) -> Tensor:
-        """Return the features of every vertex, ``(m, N, 32)``, zero where there is padding."""
+        """Return the features of every vertex, ``(m, N, 64)``, zero where there is padding."""
         there = (ops >= 0).float()[..., None]
         h: Tensor = self.embed(ops.clamp(min=0)) * there
         for own, along, against, norm in zip(self.own, self.along, self.against, self.norms, strict=True):
@@ -149,7 +149,7 @@ class MaskedEncoder(GraphModel):
         return h
 
     def vectors(self, ops: Tensor, adjacency: Tensor) -> Tensor:
-        """Return the embedding: features of the input and the output, and their mean over vertices, ``(m, 96)``."""
+        """Return the embedding: features of the input and the output, and their mean over vertices, ``(m, 192)``."""
         h, there = self.forward(ops, adjacency), ops >= 0
         output = (torch.arange(ops.shape[1]) * there).argmax(dim=1)
         mean = h.sum(dim=1) / there.sum(dim=1, keepdim=True)

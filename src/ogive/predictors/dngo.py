@@ -80,7 +80,11 @@ class DNGO:
         along = U.T @ target
         rest = max(float(target @ target - along @ along), 0.0)
         options: Any = {"method": "Nelder-Mead", "bounds": _BOUNDS, "options": {"xatol": 1e-3, "fatol": 1e-4}}
-        found = minimize(lambda t: -_evidence(t, s, along, rest, len(y)), np.array([0.0, 2.0]), **options)
+
+        def loss(log_precisions: Floats) -> float:
+            return -_evidence(log_precisions, s, along, rest, len(y))
+
+        found = minimize(loss, np.array([0.0, 2.0]), **options)
         self.log_precisions = np.asarray(found.x)
         alpha, beta = np.exp(self.log_precisions)
         self._weights = Vt.T @ (beta * s * along / (alpha + beta * s**2))

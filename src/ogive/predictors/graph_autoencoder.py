@@ -287,9 +287,10 @@ def split(space: Space, cells: int | None, seed: int) -> tuple[Genotypes, Genoty
 
 
 def graphs(space: Space, preset: str, genotypes: Genotypes) -> GraphBatch:
-    """Return the graphs a preset reads: what is written down, or what it computes for the masked encoder."""
-    batch = GraphBatch.of(space, genotypes)
-    return batch.computation() if preset == "masked" else batch
+    """Return the graphs a preset reads: what is written down, or what its class computes for the masked encoder."""
+    if preset == "masked":
+        return GraphBatch.of(space, space.canonical(genotypes)).computation()
+    return GraphBatch.of(space, genotypes)
 
 
 def _recipe(preset: str) -> Recipe:
