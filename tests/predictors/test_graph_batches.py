@@ -1,4 +1,4 @@
-import networkx
+import networkx as nx
 import numpy as np
 import pytest
 
@@ -17,7 +17,7 @@ def networks(batch):
     """The graphs as networkx sees them, without padding."""
     out = []
     for ops, adjacency in zip(batch.ops, batch.adjacency, strict=True):
-        graph = networkx.MultiDiGraph()
+        graph = nx.MultiDiGraph()
         graph.add_nodes_from((int(v), {"op": int(ops[v])}) for v in np.flatnonzero(ops >= 0))
         for s, t in np.argwhere(adjacency):
             graph.add_edges_from([(int(s), int(t))] * int(adjacency[s, t]))
@@ -26,7 +26,7 @@ def networks(batch):
 
 
 def same(a, b):
-    return networkx.is_isomorphic(a, b, node_match=lambda x, y: x["op"] == y["op"])
+    return nx.is_isomorphic(a, b, node_match=lambda x, y: x["op"] == y["op"])
 
 
 class TestFormats:

@@ -80,5 +80,5 @@ def test_nasbench101_without_a_path_gets_one():
 
 
 def test_other_spaces_are_refused_by_name():
-    with pytest.raises(InputError, match="transnas_macro.*nasbench201"):
+    with pytest.raises(InputError, match=r"transnas_macro.*nasbench201"):
         grammar(get_space("transnas_macro"))

@@ -37,7 +37,7 @@ Vectors = NDArray[np.float32]
 
 PRESETS = {
     "arch2vec": Recipe("variational", 10, freeze=True),
-    "arch2vec-train": Recipe("variational", 10, decay=True),
+    "arch2vec-train": Recipe("variational", 10),
     "masked": Recipe("masked", 5, decay=True, batch=128, learning_rate=2e-3),
 }
 """The published model as its code trains it; the same kept in training mode to the end; our masked encoder."""
@@ -222,7 +222,7 @@ def pretrain(
         A key of `PRESETS`.
     seed : int
     epochs : int, optional
-        The preset's by default.
+        The preset's by default; 0 leaves the weights as drawn, the null of any comparison.
     cells : int, optional
         Architectures to learn from: all of a small space, else 20,000 by default. A tenth is held out.
     progress : callable, optional
@@ -242,8 +242,8 @@ def pretrain(
         raise UnknownNameError.of("embedding preset", preset, PRESETS)
     recipe = replace(PRESETS[preset], epochs=PRESETS[preset].epochs if epochs is None else epochs)
     train, _ = split(space, cells, seed)
-    if recipe.epochs < 1 or len(train) < 2:
-        raise InputError("an embedding needs epochs >= 1 and cells >= 3")
+    if recipe.epochs < 0 or len(train) < 2:
+        raise InputError("an embedding needs epochs >= 0 and cells >= 3")
     batch = graphs(space, preset, train)
     if preset == "masked":
         # Cells that compute the same are shown once.
@@ -251,7 +251,8 @@ def pretrain(
     identity = {"space": space.spec, "preset": preset}
     trainer = Trainer(recipe, len(batch.vocabulary), tensors(batch), seed, identity)
     model = trainer.run(progress, None if checkpoint is None else Path(checkpoint))
-    facts = {"seed": seed, "epochs": recipe.epochs, "cells": len(batch), "seconds": trainer.history[-1].seconds}
+    seconds = trainer.history[-1].seconds if trainer.history else 0.0
+    facts = {"seed": seed, "epochs": recipe.epochs, "cells": len(batch), "seconds": seconds}
     embedding = Embedding(space, preset, model, facts | ({} if cells is None else {"sample": cells}))
     if isinstance(model, VariationalAutoencoder):
         embedding.posterior = _posterior(model, batch)
