@@ -15,7 +15,7 @@ import numpy as np
 from ogive._errors import InputError
 from ogive.strategies._latent import Latent
 from ogive.strategies._pool import Pool, enumerable, sampled
-from ogive.strategies.base import STRATEGIES, Floats, Strategy
+from ogive.strategies.base import STRATEGIES, Floats, Strategy, target_option
 from ogive.strategies.bayesian import Bayesian, View, _View
 from ogive.strategies.botorch import BoTorch
 
@@ -53,6 +53,7 @@ class Arch2VecBO(Bayesian):
         embedding: Embedding | Path | str = "",
         target: str = "rank",
     ) -> None:
+        target_option(self.name, target)  # before an embedding is trained
         self._latent = Latent(space, embedding)
         super().__init__(
             space,

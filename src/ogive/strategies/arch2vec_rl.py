@@ -19,7 +19,7 @@ from ogive.strategies._history import History
 from ogive.strategies._latent import Latent
 from ogive.strategies._pool import Pool, enumerable
 from ogive.strategies._replay import Replay
-from ogive.strategies.base import STRATEGIES, Floats, count_option
+from ogive.strategies.base import STRATEGIES, Floats, count_option, target_option
 from ogive.strategies.bayesian import without_failures
 
 if TYPE_CHECKING:
@@ -82,12 +82,11 @@ class Arch2VecRL(Replay):
     ) -> None:
         super().__init__(space, n_objectives=n_objectives, seed=seed)
         self.steps = count_option(self.name, "steps", steps, 1)
-        if target not in ("rank", "raw"):
-            raise InputError(f"strategy '{self.name}' needs target=rank or target=raw, not {target}")
+        self.target = target_option(self.name, target)
         for option, value, top in (("learning_rate", learning_rate, np.inf), ("decay", decay, 1.0)):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < top:
                 raise InputError(f"strategy '{self.name}' needs 0 <= {option} < {top:g}, not {value}")
-        self.target, self.learning_rate, self.decay = target, learning_rate, decay
+        self.learning_rate, self.decay = learning_rate, decay
         self._latent = Latent(space, embedding)
         self._listed: tuple[Space, Pool, Floats] | None = None
         self._open()

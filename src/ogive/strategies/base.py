@@ -190,6 +190,19 @@ def count_option(strategy: str, name: str, value: object, least: int) -> int:
     return value
 
 
+def target_option(strategy: str, value: object) -> str:
+    """Return what a model learns from, "rank" or "raw", or say that it must be one of them.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if value not in ("rank", "raw"):
+        raise InputError(f"strategy '{strategy}' needs target=rank or target=raw, not {value}")
+    return str(value)
+
+
 STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
     "strategy",
     {

@@ -18,7 +18,7 @@ import numpy as np
 from ogive._errors import InputError
 from ogive.strategies._history import History
 from ogive.strategies._pool import Pool, enumerable, sampled
-from ogive.strategies.base import FAILED, STRATEGIES, Floats, Strategy, count_option
+from ogive.strategies.base import FAILED, STRATEGIES, Floats, Strategy, count_option, target_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,9 +100,7 @@ class Bayesian(Strategy):
         self.initial = count_option(self.name, "initial", initial, 1)
         if not isinstance(siblings, bool):
             raise InputError(f"strategy '{self.name}' needs siblings=true or siblings=false, not {siblings}")
-        if target not in ("rank", "raw"):
-            raise InputError(f"strategy '{self.name}' needs target=rank or target=raw, not {target}")
-        self.siblings, self.target = siblings, target
+        self.siblings, self.target = siblings, target_option(self.name, target)
         self._features: Encoder = Features(space, encoding) if isinstance(encoding, str) else encoding
         self._history = History(space, n_objectives)
         self._theta: Floats | None = None
