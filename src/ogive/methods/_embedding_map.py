@@ -101,11 +101,11 @@ def twin_distance(vectors: NDArray[np.floating[Any]], kinds: NDArray[np.integer[
 def _nearest(vectors: NDArray[np.floating[Any]], rows: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
     """Return the k nearest other rows of each of `rows`, ``(len(rows), k)``; k is 10, or all there are."""
     k = min(_NEIGHBOURS, len(vectors) - 1)
-    found = np.asarray(KDTree(vectors).query(vectors[rows], k=k + 1)[1], dtype=np.int64)
+    found = np.asarray(KDTree(vectors).query(vectors[rows], k=k + 1)[1])
     # A row is among its own nearest, unless more than k others coincide with it.
     itself = found == rows[:, None]
     itself[~itself.any(axis=1), -1] = True
-    return found[~itself].reshape(len(rows), k)
+    return np.asarray(found[~itself].reshape(len(rows), k))
 
 
 def embedding_map(embedding: Embedding, genotypes: Genotypes, values: Floats, metric: str, out: str | Path) -> Path:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ogive._errors import InputError
+from ogive.predictors.features import load_embedding, of_space
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ogive.predictors.graph_autoencoder import Embedding
     from ogive.spaces.base import Genotypes, Space
     from ogive.strategies.base import Floats
@@ -51,13 +51,8 @@ class Latent:
             self.embedding = _trained(space)
         else:
             # A folder may be called 1, which options read as a number.
-            folder = Path(str(embedding))
-            self.embedding = _loaded(folder, _written(folder))
-        if self.embedding.space.spec != space.spec:
-            raise InputError(
-                f"the embedding is of space '{self.embedding.space.spec}', not '{space.spec}'; train one with: "
-                f"ogive embed train --space {space.spec}"
-            )
+            self.embedding = load_embedding(str(embedding))
+        of_space(self.embedding, space)
         self._space = self.embedding.space
         known = self.embedding.table[1].astype(np.float64)
         self._centre, spread = known.mean(axis=0), known.std(axis=0)
@@ -72,20 +67,6 @@ class Latent:
     def decode(self, z: Floats, rng: np.random.Generator) -> Genotypes:
         """Return an architecture near each scaled vector, ``(m, n_choices)``; see `Embedding.decode`."""
         return self.embedding.decode((z * self._scale + self._centre).astype(np.float32), rng)
-
-
-def _written(folder: Path) -> int:
-    """Return when the newest file of a folder was written, so that an embedding trained anew is read anew."""
-    return max((file.stat().st_mtime_ns for file in folder.glob("*")), default=0)
-
-
-@lru_cache(maxsize=8)
-def _loaded(folder: Path, written: int) -> Embedding:
-    """Read an embedding once for all strategies of the process, because its vectors cost seconds."""
-    del written
-    from ogive.predictors.graph_autoencoder import Embedding
-
-    return Embedding.load(folder)
 
 
 _TRAINED: dict[tuple[type[Space], str], Embedding] = {}
