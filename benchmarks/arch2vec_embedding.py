@@ -76,7 +76,7 @@ def encodings(genotypes: np.ndarray, wanted: list[str], seeds: int, cache: Path)
         "adjacency": lambda: scaled(
             np.hstack([part.reshape(len(batch), -1) for part in (batch.onehot, batch.adjacency)])
         ),
-        "paths": lambda: scaled(paths(genotypes)),
+        "paths": lambda: paths(genotypes),  # z-scores would let the rarest path decide
         "functional": lambda: Features(SPACE)(genotypes),
     }
     return {

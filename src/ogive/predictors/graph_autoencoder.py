@@ -42,12 +42,12 @@ PRESETS = {
 }
 """The published model as its code trains it; the same kept in training mode to the end; our masked encoder."""
 
-_SUPERVISED = Recipe("supervised", 100, batch=10, learning_rate=1e-2)
+_RECIPES = PRESETS | {"supervised": Recipe("supervised", 100, batch=10, learning_rate=1e-2)}
 _FILE = "embedding.safetensors"
 _ENUMERABLE = 200_000
 _CELLS = 20_000
 _HELD_OUT = 0.1
-_BLOCK = 2048
+_BLOCK, _QUERIES = 2048, 256
 _POOL, _CHILDREN, _ROUNDS = 4096, 32, 20
 
 
@@ -99,10 +99,20 @@ class Embedding:
         return row
 
     def vectors(self, genotypes: Genotypes) -> Vectors:
-        """Return the vector of each genotype, ``(n, d)`` float32; small spaces are computed once, as a whole."""
-        if self.enumerable:
-            return np.asarray(self.table[1][self._row[self.space.index(genotypes)]])
-        return self._compute(genotypes)
+        """Return the vector of each genotype, ``(n, d)`` float32; small spaces are computed once, as a whole.
+
+        Raises
+        ------
+        InputError
+            If a genotype is not in a small space.
+        """
+        if not self.enumerable:
+            return self._compute(genotypes)
+        rows = self._row[self.space.index(genotypes)]
+        if (rows < 0).any():
+            bad = np.asarray(genotypes)[rows < 0][0].tolist()
+            raise InputError(f"genotype {bad} is not an architecture of space '{self.space.name}'")
+        return np.asarray(self.table[1][rows])
 
     def _compute(self, genotypes: Genotypes) -> Vectors:
         batch = graphs(self.space, self.preset, genotypes)
@@ -115,11 +125,14 @@ class Embedding:
 
     # ---------------------------------------------------------------- back to architectures
 
-    @cached_property
-    def _tree(self) -> Any:
-        from scipy.spatial import KDTree
+    def _nearest(self, z: Vectors) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+        """Return the row of `table` nearest to each vector, and its distance."""
+        from scipy.spatial.distance import cdist
 
-        return KDTree(self.table[1])
+        # Distances to all: in this many dimensions a search tree is slower.
+        parts = [cdist(z[i : i + _QUERIES], self.table[1]) for i in range(0, len(z), _QUERIES)]
+        at = [part.argmin(axis=1) for part in parts]
+        return np.concatenate(at), np.concatenate([part.min(axis=1) for part in parts])
 
     def decode(self, z: Vectors, rng: np.random.Generator | None = None) -> Genotypes:
         """Return the architecture nearest to each vector, ``(m, n_choices)``; always one of the space.
@@ -127,12 +140,11 @@ class Embedding:
         The nearest of all in a small space. Elsewhere the nearest of a sample, improved by one-choice changes for as
         long as that helps, twenty rounds at most; `rng` draws the changes (default: seed 0).
         """
-        at = self._tree.query(np.asarray(z))[1]
+        at, distance = self._nearest(np.asarray(z))
         found: Genotypes = self.table[0][at]
         if self.enumerable:
             return found
         rng = rng or np.random.default_rng(0)
-        distance = np.linalg.norm(self.table[1][at] - z, axis=1)
         active = np.arange(len(found))
         for _ in range(_ROUNDS):
             children = self.space.mutate(np.repeat(found[active], _CHILDREN, axis=0), rng)
@@ -195,8 +207,11 @@ class Embedding:
         if not {"space", "preset", "facts"} <= set(facts):
             raise InputError(f"'{path}' is no embedding; make one with: ogive embed train --out {directory}")
         space = get_space(facts["space"])
-        model = MODELS[_recipe(facts["preset"]).model](_n_ops(space))
-        model.load_state_dict(model_tensors(held))
+        try:
+            model = MODELS[_RECIPES[facts["preset"]].model](_n_ops(space))
+            model.load_state_dict(model_tensors(held))
+        except (KeyError, RuntimeError) as error:
+            raise InputError(f"'{path}' was written by another version of this program; train it again") from error
         embedding = cls(space, facts["preset"], model, facts["facts"])
         if "posterior.mean" in held:
             embedding.posterior = held["posterior.mean"], held["posterior.deviation"]
@@ -269,7 +284,7 @@ def supervise(
             f"the supervised encoder reads one cell an architecture; space '{space.name}' has {batch.cells}"
         )
     target = torch.as_tensor((values - values.mean()) / (values.std() or 1.0), dtype=torch.float32)
-    recipe = replace(_SUPERVISED, epochs=epochs)
+    recipe = replace(_RECIPES["supervised"], epochs=epochs)
     trainer = Trainer(recipe, len(batch.vocabulary), (*tensors(batch), target), seed, {"space": space.spec})
     return Embedding(space, "supervised", trainer.run(), {"seed": seed, "epochs": epochs, "cells": len(batch)})
 
@@ -292,10 +307,6 @@ def graphs(space: Space, preset: str, genotypes: Genotypes) -> GraphBatch:
     if preset == "masked":
         return GraphBatch.of(space, space.canonical(genotypes)).computation()
     return GraphBatch.of(space, genotypes)
-
-
-def _recipe(preset: str) -> Recipe:
-    return _SUPERVISED if preset == "supervised" else PRESETS[preset]
 
 
 def _n_ops(space: Space) -> int:
