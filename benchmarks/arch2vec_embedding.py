@@ -1,14 +1,16 @@
-"""What architecture embeddings know: reconstruction, generation, and how well few labels on them rank NAS-Bench-201.
+"""What architecture embeddings know: reconstruction, generation, and how well few labels on them rank a table.
 
     python benchmarks/arch2vec_embedding.py quality --seeds 3
-    python benchmarks/arch2vec_embedding.py rank --draws 20 --seeds 3
+    python benchmarks/arch2vec_embedding.py rank --draws 20 --seeds 3 [--space transnas_micro]
+    python benchmarks/arch2vec_embedding.py twin --draws 5 --labels 100
 
 `quality` trains and prints, beside CPU seconds, what Yan et al. report and the strict figures. `rank` prints Spearman's
 correlation with seed-averaged test accuracy over 3,000 cells that had no label: a model on normal scores of
 single-run validation accuracy, averaged over draws of the labels (the same for all encodings) with half the width of
 the 95 % interval over draws; learned encodings average over embedding seeds first. "top 5 %" is the correlation among
-those cells of the 3,000 that are truly the best. Untrained networks are the null. Needs `nasbench201.csv.gz` in the
-folder that OGIVE_SHARED names; embeddings are kept in --cache.
+those cells of the 3,000 that are truly the best. Untrained networks are the null. TransNAS-Bench-101, on which no
+setting was chosen, has no seed-averaged values: there the labels' own column is the truth. `twin` is the published
+encoder trained end to end on the same labels. Needs the tables in the folder that OGIVE_SHARED names; embeddings are kept in --cache.
 """
 
 from __future__ import annotations
@@ -31,32 +33,49 @@ from ogive.predictors.features import Features
 from ogive.predictors.gaussian_process import GaussianProcess
 from ogive.predictors.graph_autoencoder import PRESETS, Embedding, pretrain, split, supervise
 from ogive.predictors.graph_batches import GraphBatch
-from ogive.spaces.base import get_space
+from ogive.spaces.base import Space, get_space
 
-SPACE = get_space("nasbench201")
-DATA = ("cifar10", "cifar100", "imagenet16_120")
 PATHS = ((3,), (0, 4), (1, 5), (0, 2, 5))
 """Edges of each way from input to output."""
 
 
-def paths(genotypes: np.ndarray) -> np.ndarray:
+class Data:
+    """A table: its genotypes, and for each column set what labels and what they are compared with."""
+
+    def __init__(self, space: str) -> None:
+        name = {"nasbench201": "nasbench201", "transnas_micro": "transnasbench101_micro"}[space]
+        frame = pd.read_csv(Path(os.environ["OGIVE_SHARED"]) / f"{name}.csv.gz")
+        self.space = get_space(space)
+        self.genotypes = self.space.parse(frame["arch"].tolist())
+        if space == "nasbench201":
+            self.columns = {
+                d: (frame[f"{d}_val_accuracy"].to_numpy(), frame[f"{d}_test_accuracy"].to_numpy())
+                for d in ("cifar10", "cifar100", "imagenet16_120")
+            }
+        else:
+            # A run that failed has no value; it ranks last.
+            filled = {c.removesuffix("_val"): frame[c].fillna(frame[c].min()).to_numpy() for c in frame if "_val" in c}
+            self.columns = {task: (values, values) for task, values in filled.items()}
+
+
+def paths(genotypes: np.ndarray, base: int) -> np.ndarray:
     """Return which operator sequences occur on a way from input to output, as BANANAS encodes them, (n, 155)."""
-    out = np.zeros((len(genotypes), 155))
+    out = np.zeros((len(genotypes), base + base**2 + base**3))
     for way in PATHS:
-        first = (5 ** len(way) - 5) // 4
-        column = first + genotypes[:, way].astype(int) @ (5 ** np.arange(len(way))[::-1])
+        first = (base ** len(way) - base) // (base - 1)
+        column = first + genotypes[:, way].astype(int) @ (base ** np.arange(len(way))[::-1])
         out[np.arange(len(out)), column] = 1
     return out
 
 
-def trained(preset: str, seed: int, cache: Path) -> Embedding:
+def trained(space: Space, preset: str, seed: int, cache: Path) -> Embedding:
     """Return an embedding from the cache, or train it; "untrained-" before a preset leaves the weights as drawn."""
-    folder = cache / f"{preset}-{seed}"
+    folder = cache / f"{space.name}-{preset}-{seed}"
     if (folder / "embedding.safetensors").exists():
         return Embedding.load(folder)
     if preset.startswith("untrained-"):
-        return pretrain(SPACE, preset.removeprefix("untrained-"), seed=seed, epochs=0)
-    embedding = pretrain(SPACE, preset, seed=seed)
+        return pretrain(space, preset.removeprefix("untrained-"), seed=seed, epochs=0)
+    embedding = pretrain(space, preset, seed=seed)
     embedding.save(folder)
     return embedding
 
@@ -68,21 +87,22 @@ def scaled(X: np.ndarray) -> np.ndarray:
     return (X - X.mean(axis=0)) / np.where(spread > 1e-9, spread, 1.0)
 
 
-def encodings(genotypes: np.ndarray, wanted: list[str], seeds: int, cache: Path) -> dict[str, list[np.ndarray]]:
+def encodings(data: Data, wanted: list[str], seeds: int, cache: Path) -> dict[str, list[np.ndarray]]:
     """Return the features of all cells, several arrays where an encoding is learned from a seed."""
-    batch = GraphBatch.of(SPACE, genotypes)
+    space, genotypes = data.space, data.genotypes
+    batch = GraphBatch.of(space, genotypes)
+    matrices = [part.reshape(len(batch), -1) for part in (batch.onehot, batch.adjacency)]
     fixed = {
-        "onehot": lambda: scaled(SPACE.encode(genotypes)),
-        "adjacency": lambda: scaled(
-            np.hstack([part.reshape(len(batch), -1) for part in (batch.onehot, batch.adjacency)])
-        ),
-        "paths": lambda: paths(genotypes),  # z-scores would let the rarest path decide
-        "functional": lambda: Features(SPACE)(genotypes),
+        "onehot": lambda: scaled(space.encode(genotypes)),
+        "adjacency": lambda: scaled(np.hstack(matrices)),
+        # As they are: z-scores would let the rarest path decide.
+        "paths": lambda: paths(genotypes, len(space.choices[0].options)),
+        "functional": lambda: Features(space)(genotypes),
     }
     return {
         name: [fixed[name]()]
         if name in fixed
-        else [scaled(trained(name, seed, cache).vectors(genotypes)) for seed in range(seeds)]
+        else [scaled(trained(space, name, seed, cache).vectors(genotypes)) for seed in range(seeds)]
         for name in wanted
     }
 
@@ -103,55 +123,50 @@ def interval(values: np.ndarray) -> str:
 
 
 def rank(given: argparse.Namespace) -> None:
-    frame = pd.read_csv(Path(os.environ["OGIVE_SHARED"]) / "nasbench201.csv.gz")
-    genotypes = SPACE.parse(frame["arch"].tolist())
-    features = encodings(genotypes, given.encodings.split(","), given.seeds, given.cache)
-    print(f"{'encoding':24} {'model':17} {'n':>4}  all: {' / '.join(DATA)}; top 5 %")
-    for name, variants in features.items():
+    data = Data(given.space)
+    print(f"{'encoding':20} {'model':17} {'n':>4}  all: {' / '.join(data.columns)}; top 5 %")
+    for name, variants in encodings(data, given.encodings.split(","), given.seeds, given.cache).items():
         for model in given.models.split(","):
             for n in given.labels:
-                cells = np.array(
+                found = np.array(
                     [
                         [
                             np.mean([scores(model, X, labels, truth, n, draw) for X in variants], axis=0)
                             for draw in range(given.draws)
                         ]
-                        for labels, truth in (
-                            (frame[f"{d}_val_accuracy"].to_numpy(), frame[f"{d}_test_accuracy"].to_numpy())
-                            for d in DATA
-                        )
+                        for labels, truth in data.columns.values()
                     ]
                 )
-                overall, top = (" / ".join(interval(row) for row in cells[:, :, i]) for i in range(2))
-                print(f"{name:24} {model:17} {n:4d}  {overall}; {top}", flush=True)
+                overall, top = (" / ".join(interval(row) for row in found[:, :, i]) for i in range(2))
+                print(f"{name:20} {model:17} {n:4d}  {overall}; {top}", flush=True)
 
 
 def twin(given: argparse.Namespace) -> None:
-    """The published encoder trained end to end on the labels, then the same Gaussian process on its features."""
-    frame = pd.read_csv(Path(os.environ["OGIVE_SHARED"]) / "nasbench201.csv.gz")
-    genotypes = SPACE.parse(frame["arch"].tolist())
+    """Train the published encoder end to end on the labels, then put the same Gaussian process on its features."""
+    data = Data(given.space)
     for n in given.labels:
         columns = []
-        for d in DATA:
-            labels, truth = frame[f"{d}_val_accuracy"].to_numpy(), frame[f"{d}_test_accuracy"].to_numpy()
+        for labels, truth in data.columns.values():
             found = []
             for draw in range(given.draws):
                 rows = np.random.default_rng(draw).permutation(len(labels))[:n]
-                model = supervise(SPACE, genotypes[rows], rank_gaussian(labels[rows]), seed=draw)
-                found.append(scores("gaussian_process", scaled(model.vectors(genotypes)), labels, truth, n, draw)[0])
+                model = supervise(data.space, data.genotypes[rows], rank_gaussian(labels[rows]), seed=draw)
+                X = scaled(model.vectors(data.genotypes))
+                found.append(scores("gaussian_process", X, labels, truth, n, draw)[0])
             columns.append(interval(np.array(found)))
         print(f"supervised twin, n={n}: {' / '.join(columns)}", flush=True)
 
 
 def quality(given: argparse.Namespace) -> None:
+    space = get_space(given.space)
     for preset in given.presets.split(","):
         for seed in range(given.seeds):
             start = time.process_time()
-            embedding = trained(preset, seed, given.cache)
-            embedding.vectors(SPACE.enumerate()[:1])
+            embedding = trained(space, preset, seed, given.cache)
+            embedding.vectors(space.enumerate()[:1])
             print(f"{preset} seed {seed}: {time.process_time() - start:.1f} CPU s (0 training if cached)")
             if PRESETS[preset].model == "variational":
-                print(f"  {reconstruction(embedding, split(SPACE, None, seed)[1])}")
+                print(f"  {reconstruction(embedding, split(space, None, seed)[1])}")
                 print(f"  {generation(embedding)}")
                 legal = np.unique(embedding.sample(10_000, np.random.default_rng(0)), axis=0)
                 print(f"  grammar: {len(legal)} different cells in 10,000 draws, all legal")
@@ -161,6 +176,7 @@ def quality(given: argparse.Namespace) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["quality", "rank", "twin"])
+    parser.add_argument("--space", default="nasbench201", choices=["nasbench201", "transnas_micro"])
     parser.add_argument("--presets", default=",".join(PRESETS))
     parser.add_argument(
         "--encodings",

@@ -109,16 +109,15 @@ class GraphBatch:
             paths[skip, :, v] = 0
             paths[skip, v] = 0
             ops[skip, v] = -1
-        output = self.vocabulary.index("output")
-        # DARTS cells have two inputs: whatever nothing can enter is one.
-        reached = (ops >= 0) & ~(self.adjacency.any(axis=1))
-        reaching = ops == output
+        output = ops == self.vocabulary.index("output")
+        # What nothing can enter is an input; a DARTS cell has two.
+        inputs = (ops >= 0) & ~self.adjacency.any(axis=1)
+        reached, reaching = inputs.copy(), output.copy()
         for v in range(1, n_vertices):
             reached[:, v] |= (reached & (paths[:, :, v] > 0)).any(axis=1)
         for v in range(n_vertices - 2, -1, -1):
             reaching[:, v] |= (reaching & (paths[:, v] > 0)).any(axis=1)
-        ends = ~self.adjacency.any(axis=1) | (ops == output)
-        live = (ops >= 0) & ((reached & reaching) | ends)
+        live = (reached & reaching) | inputs | output
         kept = paths * live[:, :, None] * live[:, None, :]
         return GraphBatch(
             np.where(live, ops, np.int8(-1)), np.minimum(kept, 255).astype(np.uint8), self.vocabulary, self.cells
