@@ -10,7 +10,8 @@ single-run validation accuracy, averaged over draws of the labels (the same for 
 the 95 % interval over draws; learned encodings average over embedding seeds first. "top 5 %" is the correlation among
 those cells of the 3,000 that are truly the best. Untrained networks are the null. TransNAS-Bench-101, on which no
 setting was chosen, has no seed-averaged values: there the labels' own column is the truth. `twin` is the published
-encoder trained end to end on the same labels. Needs the tables in the folder that OGIVE_SHARED names; embeddings are kept in --cache.
+encoder trained end to end on the same labels. Needs the tables in the folder that OGIVE_SHARED names; embeddings are
+kept in --cache.
 """
 
 from __future__ import annotations
