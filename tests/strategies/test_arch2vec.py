@@ -88,7 +88,8 @@ def test_nothing_that_computes_the_same_is_asked_for_twice():
 def test_rl_takes_the_nearest_one_left():
     strategy = Arch2VecRL(SPACE, embedding=placed(), seed=3)
     asked = run(strategy, 16)
-    latent = Latent(SPACE, strategy._latent.embedding)
+    latent = strategy._latent
+    np.testing.assert_array_equal(latent(asked), latent.embedding.vectors(SPACE.canonical(asked)))
     everything = SPACE.enumerate()
     Z, kinds = latent(everything), SPACE.keys(SPACE.canonical(everything))
     (episode,) = strategy._episodes

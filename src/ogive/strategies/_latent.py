@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Latent:
-    """The vectors of an embedding, each column scaled to mean 0 and deviation 1 over the space or a sample of it.
+    """The vectors of an embedding.
 
     Architectures that compute the same have the vector of their representative (`Space.canonical`), whatever the
     embedding makes of the others.
@@ -28,6 +28,8 @@ class Latent:
     embedding : Embedding or path
         An embedding of this space, or the folder of one; "" has one trained here, with the preset and seed that
         `ogive.predictors.graph_autoencoder.pretrain` takes by default, once for all strategies of the process.
+    scaled : bool
+        Whether each column has mean 0 and deviation 1 over the space, or a sample of it, or is as the embedding has it.
 
     Attributes
     ----------
@@ -42,7 +44,7 @@ class Latent:
         If the folder holds none.
     """
 
-    def __init__(self, space: Space, embedding: Embedding | str | Path = "") -> None:
+    def __init__(self, space: Space, embedding: Embedding | str | Path = "", *, scaled: bool = True) -> None:
         from ogive.predictors.graph_autoencoder import Embedding
 
         if isinstance(embedding, Embedding):
@@ -57,15 +59,17 @@ class Latent:
         known = self.embedding.table[1].astype(np.float64)
         self._centre, spread = known.mean(axis=0), known.std(axis=0)
         self._scale = np.where(spread > 1e-9, spread, 1.0)
+        if not scaled:
+            self._centre, self._scale = np.zeros_like(spread), np.ones_like(spread)
         self.groups = np.zeros(len(spread), dtype=np.intp)
 
     def __call__(self, genotypes: Genotypes) -> Floats:
-        """Return the scaled vector of each genotype, ``(n, d)``."""
+        """Return the vector of each genotype, ``(n, d)``."""
         vectors = self.embedding.vectors(self._space.canonical(genotypes))
         return np.asarray((vectors - self._centre) / self._scale)
 
     def decode(self, z: Floats, rng: np.random.Generator) -> Genotypes:
-        """Return an architecture near each scaled vector, ``(m, n_choices)``; see `Embedding.decode`."""
+        """Return an architecture near each vector, ``(m, n_choices)``; see `Embedding.decode`."""
         return self.embedding.decode((z * self._scale + self._centre).astype(np.float32), rng)
 
 

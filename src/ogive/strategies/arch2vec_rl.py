@@ -47,7 +47,9 @@ class _Step:
 class Arch2VecRL(Replay):
     """Policy gradient over points of an embedding.
 
-    An episode is 16 steps; the policy learns once all of them are answered, and goes on meanwhile.
+    An episode is 16 steps; the policy learns once all of them are answered, and goes on meanwhile. As published, the
+    vectors are as the embedding has them and the noise has deviation 1, several times the spread of the published
+    embedding, so most draws lie outside the cloud of architectures and take those at its border.
 
     Parameters
     ----------
@@ -87,7 +89,7 @@ class Arch2VecRL(Replay):
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < top:
                 raise InputError(f"strategy '{self.name}' needs 0 <= {option} < {top:g}, not {value}")
         self.learning_rate, self.decay = learning_rate, decay
-        self._latent = Latent(space, embedding)
+        self._latent = Latent(space, embedding, scaled=False)
         self._listed: tuple[Space, Pool, Floats] | None = None
         self._open()
 
