@@ -141,6 +141,10 @@ def test_rl_goes_where_the_reward_is():
     assert np.mean(ends) > drawn + 0.5
 
 
+def test_an_embedding_serves_networks_of_every_width():
+    assert arch2vec_bo(get_space("nasbench201:C=8,N=1"), embedding=placed()).ask(2).shape == (2, 6)
+
+
 def test_failures_count_as_the_worst():
     told = without_failures(np.array([1.0, -1e300, 3.0, -2.5e300]))
     assert told.tolist() == [1.0, 1.0, 3.0, 1.0]
