@@ -338,13 +338,14 @@ class TestQuality:
         )
 
 
+@pytest.fixture(scope="module")
+def embeddings():
+    return {preset: pretrain(NB201, preset) for preset in PRESETS}
+
+
 @pytest.mark.slow
 class TestPublishedFigures:
-    """Two presets on all of NAS-Bench-201: about a minute of one core each."""
-
-    @pytest.fixture(scope="class")
-    def embeddings(self):
-        return {preset: pretrain(NB201, preset) for preset in PRESETS}
+    """All presets on all of NAS-Bench-201, which takes two minutes of one core."""
 
     def test_published_behaviour(self, embeddings):
         made = embeddings["arch2vec"]
