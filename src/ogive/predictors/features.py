@@ -112,9 +112,11 @@ def of_space(embedding: Embedding, space: Space) -> Embedding:
     InputError
         If it is of another space.
     """
-    if embedding.space.spec != space.spec:
+    held = embedding.space
+    # Not the specification: the width and depth of the networks are options of the same space of cells.
+    if (held.name, held.choices) != (space.name, space.choices):
         raise InputError(
-            f"the embedding is of space '{embedding.space.spec}', not '{space.spec}'; train one with: "
+            f"the embedding is of space '{held.spec}', not '{space.spec}'; train one with: "
             f"ogive embed train --space {space.spec}"
         )
     return embedding

@@ -55,7 +55,7 @@ class Latent:
             # A folder may be called 1, which options read as a number.
             self.embedding = load_embedding(str(embedding))
         of_space(self.embedding, space)
-        self._space = held
+        self._space = self.embedding.space
         known = self.embedding.table[1].astype(np.float64)
         self._centre, spread = known.mean(axis=0), known.std(axis=0)
         self._scale = np.where(spread > 1e-9, spread, 1.0)
