@@ -229,7 +229,7 @@ def pretrain(
     progress: Callable[[Pass], object] | None = None,
     checkpoint: str | Path | None = None,
 ) -> Embedding:
-    """Learn an embedding of a space from its graphs alone; on NAS-Bench-201 half a minute of one core.
+    """Learn an embedding of a space from its graphs alone; seconds to a minute of one core on NAS-Bench-201.
 
     Parameters
     ----------
