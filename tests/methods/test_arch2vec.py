@@ -8,8 +8,9 @@ import pytest
 from ogive._errors import InputError
 from ogive.methods.arch2vec import _with, quality, search, train
 from ogive.metrics.tables import Column, Table
-from ogive.predictors.graph_autoencoder import Embedding
+from ogive.predictors.graph_autoencoder import Embedding, pretrain
 from ogive.spaces.base import get_space
+from ogive.study.bench import choices
 from ogive.testing.strategy import score
 
 
@@ -61,3 +62,33 @@ def test_rows_keep_the_names_that_were_asked_for(tmp_path):
     rows = search(table, "val", "val", tmp_path, strategies=["arch2vec-rl", "random"], budgets=[5, 20], seeds=8)
     assert [(r.strategy, r.budget) for r in rows] == [(s, b) for s in ("arch2vec-rl", "random") for b in (5, 20)]
     assert {name for r in rows for name in r.distinguishable} <= {"arch2vec-rl", "random"}
+
+
+SETS = ("cifar10", "cifar100", "imagenet16_120")
+
+
+@pytest.mark.slow
+def test_search_reaches_the_figures_of_the_specification(shared, tmp_path):
+    """Check P5: 30 seeds, 50 evaluations; validation chooses, the seed-averaged test accuracy reports."""
+    table = Table.read(shared / "nasbench201.csv.gz", "nasbench201")
+    pretrain("nasbench201", "arch2vec").save(tmp_path)
+    specs = {
+        "default": "bo",
+        "evolution": "evolution:population=10,sample=5",
+        "local": "local",
+        "rank": f"arch2vec-bo:embedding={tmp_path}",
+        "raw": f"arch2vec-bo:target=raw,embedding={tmp_path}",
+    }
+    val, test = ({name: [] for name in specs} for _ in range(2))
+    for data in SETS:
+        for name, spec in specs.items():
+            (rows,) = choices(table, f"{data}_val_accuracy", spec, [50], 30, seed=7000)
+            val[name].append(table.values(f"{data}_val_accuracy")[rows].mean())
+            test[name].append(table.values(f"{data}_test_accuracy")[rows].mean())
+    assert (np.array(val["default"]) >= [91.23, 72.95, 46.85]).all()
+    assert (np.array(test["default"]) >= [94.10, 72.95, 46.30]).all()
+    for weaker in ("evolution", "local"):
+        assert (np.array(val["default"]) > val[weaker]).all()
+        assert (np.array(val["rank"]) > val[weaker]).all()
+    for rival in ("rank", "raw"):
+        assert (np.array(val["default"]) > val[rival]).all()
