@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ogive._errors import InputError, StorageError
 from ogive.predictors.features import Features
+from ogive.predictors.graph_autoencoder import pretrain
 from ogive.spaces.base import get_space
+from ogive.strategies.base import get_strategy
 
 
 @pytest.mark.parametrize("encoding", ["functional", "onehot", "ordinal"])
@@ -34,3 +37,32 @@ def test_short_paths_weigh_more_than_long_ones():
     paths = features.groups == 0
     distance = [np.linalg.norm((features(g) - features(nothing))[:, paths]) for g in (one, three)]
     assert distance[0] == pytest.approx(4 * distance[1])
+
+
+def test_vectors_of_an_embedding_are_features_and_an_encoding_of_bo(tmp_path):
+    space = get_space("nasbench201")
+    embedding = pretrain(space, cells=40, epochs=1)
+    embedding.save(tmp_path / "learned")
+    genotypes = space.sample(300, np.random.default_rng(1))
+    X = Features(space, f"embedding:{tmp_path / 'learned'}")(genotypes)
+    assert X.shape == (300, 16)
+    assert np.abs(np.corrcoef(X.T, embedding.vectors(genotypes).T)[:16, 16:].diagonal()).min() > 1 - 1e-5
+    assert 0.8 < X.std(axis=0).min() < X.std(axis=0).max() < 1.2
+    strategy = get_strategy(f"bo:initial=4,encoding=embedding:{tmp_path / 'learned'}", space, seed=0)
+    for _ in range(6):
+        asked = strategy.ask(1)
+        strategy.tell(asked, asked.sum(axis=1, keepdims=True).astype(np.float64))
+
+
+def test_an_embedding_trained_anew_is_read_anew_and_one_of_another_space_is_refused(tmp_path):
+    space = get_space("nasbench201")
+    genotypes = space.sample(5, np.random.default_rng(1))
+    seen = []
+    for seed in (0, 1):
+        pretrain(space, cells=40, epochs=1, seed=seed).save(tmp_path)
+        seen.append(Features(space, f"embedding:{tmp_path}")(genotypes))
+    assert np.abs(seen[0] - seen[1]).max() > 0.01
+    with pytest.raises(InputError, match="the embedding is of space 'nasbench201', not 'transnas_micro'"):
+        Features(get_space("transnas_micro"), f"embedding:{tmp_path}")
+    with pytest.raises(StorageError):
+        Features(space, f"embedding:{tmp_path / 'nothing'}")

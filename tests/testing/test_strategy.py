@@ -12,7 +12,10 @@ from ogive.strategies import STRATEGIES, Strategy, get_strategy
 from ogive.testing.strategy import StrategySuite
 
 PLUGIN = Path(__file__).parents[2] / "examples" / "plugins" / "strategy.py"
-BUILT_IN = ["bananas", "bo", "botorch", "evolution", "local", "lock", "nsga2", "optuna", "pymoo", "random", "reinforce"]
+BUILT_IN = [
+    "arch2vec-bo", "arch2vec-rl", "bananas", "bo", "botorch", "evolution", "local", "lock", "nsga2", "optuna", "pymoo",
+    "random", "reinforce",
+]  # fmt: skip
 QUICK = {
     "bananas": "bananas:steps=30",
     "botorch": "botorch:initial=6,samples=2,candidates=10",

@@ -61,7 +61,7 @@ def bench_strategies(
     plugins = load_plugins(plugin)
     from ogive.study.bench_grid import Grid, run_grid
 
-    asked, looks = tuple(split_list(strategies)), tuple(sorted(set(_whole(budgets))))
+    asked, looks = tuple(split_list(strategies)), tuple(sorted(set(whole_numbers(budgets))))
     cases = _cases(table, space or [], objective, report or [], split_list(minimize))
     grid = Grid(cases, asked, looks, seeds, seed=seed, repeats=repeats)
     try:
@@ -101,7 +101,7 @@ def _cases(
         if len(values) not in (0, 1, n):
             raise InputError(f"{n} cases but {len(values)} {option}; give it once for all of them, or {n} times")
     named = [values * n if len(values) == 1 else values for values in (tables, spaces or [""], objectives, reports)]
-    held = [_table(t, s or None) for t, s in zip(*named[:2], strict=True)]
+    held = [open_table(t, s or None) for t, s in zip(*named[:2], strict=True)]
     columns = {c for t in held for c in t.columns}
     for name in minimize:
         if name not in columns:
@@ -110,8 +110,16 @@ def _cases(
     return tuple(Case(t, o, r) for t, o, r in zip(turned, named[2], named[3] or named[2], strict=True))
 
 
-def _table(source: str, space: str | None) -> Table:
-    """Open an imported table, or read a file that is named by its path."""
+def open_table(source: str, space: str | None) -> Table:
+    """Open an imported table, or read a file that is named by its path.
+
+    Raises
+    ------
+    InputError
+        If a file comes without its space, or a table is of another space.
+    OgiveError
+        As `Table.open` and `Table.read`.
+    """
     from ogive.metrics.tables import Table, table_names
     from ogive.spaces.base import get_space
 
@@ -125,7 +133,14 @@ def _table(source: str, space: str | None) -> Table:
     return table
 
 
-def _whole(text: str) -> list[int]:
+def whole_numbers(text: str) -> list[int]:
+    """Read budgets such as ``50,100``.
+
+    Raises
+    ------
+    InputError
+        If one is no whole number.
+    """
     try:
         return [int(part) for part in split_list(text)]
     except ValueError:
@@ -181,12 +196,13 @@ def _print_case(bench: Bench, case: Case, quiet: bool) -> None:
         quiet,
     )
     note(f"noise floor (spread between isomorphic architectures): {noise}", quiet)
-    _print_rows(rows)
+    print_rows(rows)
     note("seen: mean regret in the column that chose; found: share of runs that found its best", quiet)
     note("* best of its budget; ~ not distinguishable from it: under the noise floor, or by chance", quiet)
 
 
-def _print_rows(rows: Sequence[BenchRow]) -> None:
+def print_rows(rows: Sequence[BenchRow]) -> None:
+    """Print one line a strategy and budget."""
     best = {b: min((r for r in rows if r.budget == b), key=lambda r: r.regret_mean) for b in {r.budget for r in rows}}
     lines: list[tuple[str, ...]] = []
     for name, group in groupby(rows, key=lambda r: r.strategy):

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING
 import typer
 
 from ogive._errors import OgiveError
-from ogive.cli import bench_strategies, certify, export, latency, lock, measure, resume, search, tables, train
+from ogive.cli import (
+    bench_strategies,
+    certify,
+    embed,
+    export,
+    latency,
+    lock,
+    measure,
+    resume,
+    search,
+    tables,
+    train,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,6 +43,7 @@ app.command("measure")(measure.measure)
 app.command("resume")(resume.resume)
 app.command("search")(search.search)
 app.command("train")(train.train)
+app.add_typer(embed.app, name="embed")
 app.add_typer(latency.app, name="latency")
 app.add_typer(tables.app, name="tables")
 

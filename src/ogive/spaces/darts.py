@@ -110,7 +110,7 @@ class DARTS(Space):
             ops[:, :, i] = g[:, :, 3 * i : 3 * i + 2]
         return sources, ops
 
-    def _genotypes(self, sources: NDArray[np.int64], ops: NDArray[np.int64]) -> Genotypes:
+    def from_cells(self, sources: NDArray[np.int64], ops: NDArray[np.int64]) -> Genotypes:
         """Return the genotypes of cells; the inverse of `cells`, except that a node's edges may come in any order."""
         order = np.argsort(sources, axis=-1)
         sources, ops = (np.take_along_axis(a, order, axis=-1) for a in (sources, ops))
@@ -137,7 +137,7 @@ class DARTS(Space):
             new = np.argsort(inner)  # which old node stands at each new place
             moved_sources, moved_ops = renamed[sources[:, :, new]], ops[:, :, new]
             legal = np.asarray((moved_sources < np.array(NODES)[:, None]).all(axis=(2, 3)))
-            rows = self._genotypes(moved_sources * legal[..., None, None], moved_ops).reshape(*legal.shape, _WIDTH)
+            rows = self.from_cells(moved_sources * legal[..., None, None], moved_ops).reshape(*legal.shape, _WIDTH)
             number = np.where(legal, rows.astype(np.int64) @ radix, np.iinfo(np.int64).max)
             better = number < best
             best[better], found[better] = number[better], rows[better]
@@ -152,7 +152,7 @@ class DARTS(Space):
         """
         rows = [parse_cells(arch, self.ops) for arch in archs]
         edges = np.array(rows, dtype=np.int64).reshape(len(rows), len(CELLS), len(NODES), 2, 2)
-        return self._genotypes(edges[..., 1], edges[..., 0])
+        return self.from_cells(edges[..., 1], edges[..., 0])
 
     def format_many(self, genotypes: Genotypes) -> list[str]:
         """Write the field's notation of every genotype, the edge with the lower source first."""

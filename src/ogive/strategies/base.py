@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-_HUGE = 1e300
+FAILED = 1e300
+"""`worth` of what failed is the negative of this, and of what breaks a constraint still less."""
 
 
 class Strategy(ABC):
@@ -166,14 +167,14 @@ def worth(values: Floats, violation: Floats | None = None) -> Floats:
     v = v[:, 0]
     if np.isnan(v).any():
         raise InputError("a value is NaN; tell a failed evaluation as -inf")
-    v = np.maximum(v, -_HUGE)
+    v = np.maximum(v, -FAILED)
     if violation is None:
         return v
     broken = np.asarray(violation, dtype=np.float64)
     if np.isnan(broken).any():
         raise InputError("a violation is NaN; it is 0 where every constraint is met")
-    excess = np.minimum(broken, _HUGE)
-    return np.where(excess > 0, -_HUGE * (2.0 + excess / (1.0 + excess)), v)
+    excess = np.minimum(broken, FAILED)
+    return np.where(excess > 0, -FAILED * (2.0 + excess / (1.0 + excess)), v)
 
 
 def count_option(strategy: str, name: str, value: object, least: int) -> int:
@@ -189,9 +190,24 @@ def count_option(strategy: str, name: str, value: object, least: int) -> int:
     return value
 
 
+def target_option(strategy: str, value: object) -> str:
+    """Return what a model learns from, "rank" or "raw", or say that it must be one of them.
+
+    Raises
+    ------
+    InputError
+        If it is neither.
+    """
+    if value not in ("rank", "raw"):
+        raise InputError(f"strategy '{strategy}' needs target=rank or target=raw, not {value}")
+    return str(value)
+
+
 STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
     "strategy",
     {
+        "arch2vec-bo": "ogive.strategies.arch2vec",
+        "arch2vec-rl": "ogive.strategies.arch2vec_rl",
         "bananas": "ogive.strategies.bananas",
         "bo": "ogive.strategies.bayesian",
         "botorch": "ogive.strategies.botorch",

@@ -18,11 +18,14 @@ import numpy as np
 from ogive._errors import InputError
 from ogive.strategies._history import History
 from ogive.strategies._pool import Pool, enumerable, sampled
-from ogive.strategies.base import STRATEGIES, Floats, Strategy, count_option
+from ogive.strategies.base import FAILED, STRATEGIES, Floats, Strategy, count_option, target_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from ogive.predictors.dngo import LinearPosterior
     from ogive.predictors.gaussian_process import Posterior
     from ogive.spaces.base import Genotypes, Space
 
@@ -31,6 +34,21 @@ _STEPS = 15
 _GROWTH = 1.1
 _DIRECTIONS = 128
 _LOG_ROOT_2PI = 0.5 * math.log(2.0 * math.pi)
+
+
+class Encoder(Protocol):
+    """Features on a common scale, as of `ogive.predictors.features.Features`.
+
+    Attributes
+    ----------
+    groups : ndarray of int, (d,)
+        Group of every feature, for the length scales.
+    """
+
+    groups: NDArray[np.intp]
+
+    def __call__(self, genotypes: Genotypes) -> Floats:
+        """Return the features of each genotype, ``(n, d)``."""
 
 
 class View(Protocol):
@@ -52,8 +70,10 @@ class Bayesian(Strategy):
         See `Strategy`.
     initial : int
         Random architectures, no two of which compute the same, before the model decides.
-    encoding : str
-        What the model sees: "functional", "onehot" or "ordinal"; see `Space.encode`.
+    encoding : str or Encoder
+        What the model sees: "functional", "onehot" or "ordinal", see `Space.encode`; or what makes its features.
+    target : {"rank", "raw"}
+        What it learns: normal scores of ranks, or the values themselves, failures standing as the worst of them.
     siblings : bool
         Whether an architecture that computes the same as one already told may be proposed. With measurements that
         differ from training run to training run, it is another draw of the noise. Of those that compute the same, the
@@ -70,7 +90,8 @@ class Bayesian(Strategy):
         n_objectives: int = 1,
         seed: int = 0,
         initial: int = 10,
-        encoding: str = "functional",
+        encoding: str | Encoder = "functional",
+        target: str = "rank",
         siblings: bool = True,
     ) -> None:
         super().__init__(space, n_objectives=n_objectives, seed=seed)
@@ -79,8 +100,8 @@ class Bayesian(Strategy):
         self.initial = count_option(self.name, "initial", initial, 1)
         if not isinstance(siblings, bool):
             raise InputError(f"strategy '{self.name}' needs siblings=true or siblings=false, not {siblings}")
-        self.siblings = siblings
-        self._features = Features(space, encoding)
+        self.siblings, self.target = siblings, target_option(self.name, target)
+        self._features: Encoder = Features(space, encoding) if isinstance(encoding, str) else encoding
         self._history = History(space, n_objectives)
         self._theta: Floats | None = None
         self._learned = 0
@@ -170,11 +191,12 @@ class Bayesian(Strategy):
         return _View(posteriors, targets)
 
     def _lessons(self) -> tuple[Floats, Floats, bool]:
-        """Return features and normal scores of what the models learn from, and whether a new fit is due."""
+        """Return features and targets of what the models learn from, and whether a new fit is due."""
         from ogive.predictors.base import rank_gaussian
 
         labels, scores = self._labels(), self._history.scores()
-        targets = np.stack([rank_gaussian(column) for column in scores[labels].T], axis=1)
+        scale = rank_gaussian if self.target == "rank" else without_failures
+        targets = np.stack([scale(column) for column in scores[labels].T], axis=1)
         learn = len(self._history) >= _GROWTH * self._learned
         if learn:
             self._learned = len(self._history)
@@ -208,13 +230,13 @@ class _View:
 
     Parameters
     ----------
-    posteriors : list of Posterior
+    posteriors : sequence of Posterior or LinearPosterior
         One an objective.
     front : ndarray of float64, (n, n_objectives)
         What has been reached, in the models' unit.
     """
 
-    def __init__(self, posteriors: list[Posterior], front: Floats) -> None:
+    def __init__(self, posteriors: Sequence[Posterior | LinearPosterior], front: Floats) -> None:
         self._posteriors, self._front = posteriors, front
         self._worst = front.min(axis=0) - 0.1
 
@@ -230,6 +252,12 @@ class _View:
             posterior.believe(kind)
         if len(self._posteriors) > 1:
             self._front = np.vstack([self._front, [p.mean[kind] for p in self._posteriors]])
+
+
+def without_failures(scores: Floats) -> Floats:
+    """Return scores with the worst that succeeded in place of those that failed or broke a constraint; see `worth`."""
+    good = scores > -FAILED
+    return np.maximum(scores, scores[good].min() if good.any() else 0.0)
 
 
 def expected_gain(mean: Floats, std: Floats, front: Floats, worst: Floats, rng: np.random.Generator) -> Floats:

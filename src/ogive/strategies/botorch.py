@@ -18,7 +18,7 @@ import numpy as np
 
 from ogive._imports import require
 from ogive.strategies.base import STRATEGIES, Floats, count_option
-from ogive.strategies.bayesian import Bayesian, View, expected_gain
+from ogive.strategies.bayesian import Bayesian, Encoder, View, expected_gain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,7 @@ class BoTorch(Bayesian):
 
     Parameters
     ----------
-    space, n_objectives, seed, initial, encoding, siblings
+    space, n_objectives, seed, initial, encoding, target, siblings
         See `Bayesian`. An improvement being one of the function, a sibling promises next to none.
     samples : int
         Draws from the posterior, of a quasi-random sequence.
@@ -56,13 +56,20 @@ class BoTorch(Bayesian):
         n_objectives: int = 1,
         seed: int = 0,
         initial: int = 10,
-        encoding: str = "functional",
+        encoding: str | Encoder = "functional",
+        target: str = "rank",
         siblings: bool = False,
         samples: int = 16,
         candidates: int = 200,
     ) -> None:
         super().__init__(
-            space, n_objectives=n_objectives, seed=seed, initial=initial, encoding=encoding, siblings=siblings
+            space,
+            n_objectives=n_objectives,
+            seed=seed,
+            initial=initial,
+            encoding=encoding,
+            target=target,
+            siblings=siblings,
         )
         require("botorch", "bo", "the strategy 'botorch'")
         self.samples = count_option(self.name, "samples", samples, 1)
