@@ -1,4 +1,5 @@
-"""ArchLock: CPU time of the exhaustive look-up, beside pandas and moocore at the same work, and of the published loop.
+"""ArchLock: CPU time of the exhaustive look-up, beside pandas and moocore at the same work, of the published loop, and
+of a search of 300 evaluations beside `bo`.
 
 pytest benchmarks/bench_archlock.py --benchmark-only --benchmark-timer=time.process_time
 """
@@ -6,6 +7,7 @@ pytest benchmarks/bench_archlock.py --benchmark-only --benchmark-timer=time.proc
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from ogive.methods._lock_oracle import Landscape
 from ogive.methods._lock_problem import Gate, LockProblem
 from ogive.metrics import tables
 from ogive.metrics.tables import Table, import_table
+from ogive.strategies import get_strategy
 
 SHARED = Path(os.environ.get("OGIVE_SHARED", Path(__file__).parents[2] / "shared" / "data"))
 FILES = {
@@ -84,3 +87,21 @@ def test_two_hundred_runs_of_the_published_loop(benchmark, sources):
     problem = LockProblem.from_table("nasbench201", space, source, [target], gate=Gate("value", 71.0), budget=10**6)
     benchmark.group = "published loop, 200 runs of 40 steps"
     benchmark.pedantic(lambda: run_legacy(problem, CoinFlip(), 71.0, runs=200), rounds=3)
+
+
+@pytest.mark.parametrize("strategy", ["lock:gate=54.329", "bo"])
+def test_a_search_of_300_evaluations(benchmark, sources, strategy):
+    assert sources
+    table = Table.open("transnas_micro")
+    values = np.column_stack([table.values("class_scene_val"), -table.values("jigsaw_val")])
+
+    def search():
+        began = time.process_time()
+        asked = get_strategy(strategy, table.space, n_objectives=2, seed=0)
+        for _ in range(75):
+            genotypes = asked.ask(4)
+            asked.tell(genotypes, values[table.rows(genotypes)])
+        return time.process_time() - began
+
+    benchmark.group = "two tasks of TransNAS-Bench-101 micro, 300 evaluations"
+    assert benchmark.pedantic(search, rounds=1) < 20
