@@ -1,7 +1,7 @@
 """Which architectures to measure on a new device, and when to stop.
 
-A design that spreads over what is known of the candidates is worth a few measurements as long as there are few of them;
-chasing the model's own variance is not, because it picks odd architectures (docs/latency.md has the comparison).
+A design that spreads over what is known of the candidates spares the worst device a bad draw as long as there are few
+measurements (docs/latency.md has the comparison).
 """
 
 from __future__ import annotations
