@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from html import escape
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ogive import __version__
+from ogive.study import _page
 from ogive.study._charts import Axis, Frame, full, short
 from ogive.study.directory import RunDirectory
 
@@ -39,20 +38,11 @@ def write_page(bench: Bench, folder: Path) -> Path:
 
 def page(bench: Bench) -> str:
     """Return the comparison as one HTML document."""
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
     title = f"{len(bench.strategies)} strategies, {bench.seeds:,} runs each"
+    lead = "Regret: how far the chosen architecture is from the best of the table."
     drawn = "".join(_regret(bench, case) for case in bench.cases)
-    styles = files("ogive.study").joinpath("report.css").read_text(encoding="utf-8") + _styles(len(bench.strategies))
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
-        f"<style>{styles}</style></head><body><main><header><div><h1>{escape(title)}</h1>"
-        f'<div class="soft">Regret: how far the chosen architecture is from the best of the table.</div></div></header>'
-        f"{_legend(bench)}{drawn}{_ranks(bench)}{_table(bench)}"
-        f"<footer>Made by Ogive {escape(__version__)}. Everything is in this file; it loads nothing.</footer>"
-        "</main></body></html>\n"
-    )
+    body = f"{_legend(bench)}{drawn}{_ranks(bench)}{_table(bench)}"
+    return _page.page(title, lead, body, _styles(len(bench.strategies)))
 
 
 def _styles(n: int) -> str:
