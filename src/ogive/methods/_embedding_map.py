@@ -153,7 +153,7 @@ def embedding_map(embedding: Embedding, genotypes: Genotypes, values: Floats, me
         + _around(embedding, genotypes, vectors, values, metric)
     )
     lead = f"Embedding '{embedding.preset}' of {embedding.space.spec}, {len(genotypes):,} architectures."
-    return write(out, page(f"A map of {embedding.space.name} by {metric}", lead, body, _styles()))
+    return write(out, page(f"A map of {embedding.space.name} by {metric}", escape(lead), body, _styles()))
 
 
 def _ratio(value: float) -> str:

@@ -58,7 +58,7 @@ def write_monotonicity(document: dict[str, Any], path: str | Path) -> Path:
         f'<div class="scroll" style="max-height:none">{_heat(names, document["srcc"])}</div>{near}{lost}',
     )
     lead = "Do these devices put architectures into the same order?"
-    return write(path, page("Latency: one order or many", lead, body, _STYLES))
+    return write(path, page("Latency: one order or many", escape(lead), body, _STYLES))
 
 
 def _heat(names: list[str], values: list[list[float]]) -> str:
@@ -115,7 +115,7 @@ def write_adaptation(found: Adaptation, check: Check, path: str | Path, truth: F
         + section("How it was made", f"{found.stopped}.", f"<p>{escape(learned + kept)}</p>")
     )
     lead = f"{found.space.spec}, {len(found.mean):,} architectures. Blue: learned from; grey: checked afterwards."
-    return write(path, page(f"Latency of {found.device}", lead, body, _STYLES))
+    return write(path, page(f"Latency of {found.device}", escape(lead), body, _STYLES))
 
 
 def _scatter(
@@ -180,4 +180,4 @@ def write_search(found: Adaptation, front: Front, maximize: str, cap: float | No
         + section("Architectures", "Fastest first.", f'<div class="scroll">{table}</div>')
     )
     lead = f"{a.space.spec}, {len(a.mean):,} candidates, predictor {a.predictor}."
-    return write(path, page(f"{maximize} under the latency of {a.device}", lead, body, _STYLES))
+    return write(path, page(f"{maximize} under the latency of {a.device}", escape(lead), body, _STYLES))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from html import escape
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ogive import __version__
 from ogive.methods._lock_charts import before_after, effects, front, shares
 from ogive.metrics.base import resolve
+from ogive.study import _page
 from ogive.study._charts import full
 from ogive.study._drawing import draw_graph
 
@@ -83,20 +82,13 @@ def page(lock: Lock, run: str, command: str) -> str:
     """Return the report as one HTML document that loads nothing and runs no script."""
     p = lock.problem
     title = f"A lock for {lock.name(p.source)}"
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    styles = files("ogive.study").joinpath("report.css").read_text(encoding="utf-8") + _STYLES
     unknown = "targets unknown to the search" if p.setting == "tu" else "targets known"
-    parts = (_summary, _standing, _front, _why, _drawn, _certificate, _evaluated)
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
-        f"<style>{styles}</style></head><body><main><header><div><h1>{escape(title)}</h1>"
-        f'<div class="soft">run <b>{escape(run)}</b> · space {escape(p.space.spec)} · {unknown} · gate '
-        f"{escape(str(p.gate))} · aggregation {escape(str(p.aggregate))} · seed {p.seed}</div></div></header>"
-        f"{''.join(part(lock) for part in parts)}{_made(command)}<footer>Made by Ogive {escape(__version__)}. "
-        "Everything is in this file; it loads nothing.</footer></main></body></html>\n"
+    lead = (
+        f"run <b>{escape(run)}</b> · space {escape(p.space.spec)} · {unknown} · gate {escape(str(p.gate))} · "
+        f"aggregation {escape(str(p.aggregate))} · seed {p.seed}"
     )
+    parts = (_summary, _standing, _front, _why, _drawn, _certificate, _evaluated)
+    return _page.page(title, lead, "".join(part(lock) for part in parts) + _made(command), _STYLES)
 
 
 def _section(title: str, hint: str, body: str) -> str:

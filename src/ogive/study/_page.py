@@ -20,7 +20,7 @@ def page(title: str, lead: str, body: str, styles: str = "") -> str:
     title : str
         Plain text.
     lead : str
-        One sentence below the title, plain text.
+        What stands below the title, HTML.
     body : str
         HTML.
     styles : str
@@ -32,7 +32,7 @@ def page(title: str, lead: str, body: str, styles: str = "") -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
         f"<style>{sheet}</style></head><body><main><header><div><h1>{escape(title)}</h1>"
-        f'<div class="soft">{escape(lead)}</div></div></header>{body}'
+        f'<div class="soft">{lead}</div></div></header>{body}'
         f"<footer>Made by Ogive {escape(__version__)}. Everything is in this file; it loads nothing.</footer>"
         "</main></body></html>\n"
     )
