@@ -20,6 +20,7 @@ from ogive.cli import (
     measure,
     resume,
     search,
+    studio,
     tables,
     train,
 )
@@ -42,6 +43,7 @@ app.command("lock")(lock.lock)
 app.command("measure")(measure.measure)
 app.command("resume")(resume.resume)
 app.command("search")(search.search)
+app.command("studio")(studio.studio)
 app.command("train")(train.train)
 app.add_typer(embed.app, name="embed")
 app.add_typer(latency.app, name="latency")

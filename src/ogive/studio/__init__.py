@@ -1,0 +1,1 @@
+"""The studio: a page in the browser that shows a run while it searches, and steers it."""

@@ -1,0 +1,262 @@
+"""What a page needs to know of a run, read from its log as the log grows."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ogive._errors import StorageError, UnknownNameError
+from ogive.studio.columns import Columns
+from ogive.studio.graph import catalogue, drawing
+from ogive.studio.layout import layout
+from ogive.study.journal import OUTCOMES, read_rows
+from ogive.study.problem import Rows, Status
+from ogive.study.study import Study
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ogive.study.events import Event
+
+RUNNING = frozenset({"warming", "searching", "training", "pausing"})
+"""States in which a process works on the run."""
+
+_COMMANDS = {"command.accepted": "accepted", "command.applied": "applied", "command.rejected": "rejected"}
+
+
+class Reading:
+    """One run as the page sees it. `update` takes in what the log has gained; everything else only answers.
+
+    Parameters
+    ----------
+    path : str or Path
+        The run directory; another process may be writing it.
+    name : str
+        What the page calls it.
+    read_only : bool
+        Whether commands are refused.
+
+    Raises
+    ------
+    InputError
+        If there is no run, or it names something that does not exist here.
+    """
+
+    def __init__(self, path: str | Path, name: str, *, read_only: bool = False) -> None:
+        self.study = Study.open(path)
+        self.problem, self.config = self.study.problem, self.study.config
+        assert self.study.directory is not None
+        self.directory = self.study.directory
+        self.name, self.read_only = name, read_only
+        self.lock = threading.RLock()
+        self.identity = self._file()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.seq = 0
+        self.columns = Columns()
+        self.rev = 0
+        self._state: dict[str, Any] = {"state": "stopped"}
+        self._planned = self.config.trials
+        self._seconds, self._last = 0.0, 0.0
+        self._since: float | None = None
+        self._loss: list[dict[str, Any]] = []
+        self._best: list[dict[str, Any]] = []
+        self._marks: list[dict[str, Any]] = []
+        self._revisions: list[dict[str, Any]] = []
+        self._commands: dict[str, dict[str, Any]] = {}
+        self._layouts: dict[int, dict[str, Any]] = {}
+
+    def _file(self) -> tuple[int, int] | None:
+        """Return which file the log is, so that one put in its place is noticed."""
+        try:
+            found = self.directory.database.stat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"log '{self.directory.database}' cannot be read: {error.strerror}") from error
+        return found.st_dev, found.st_ino
+
+    # ---------------------------------------------------------------- following the log
+
+    def update(self) -> bool:
+        """Take in the events that are new, and return False if the log is another one than before."""
+        with self.lock:
+            same = self.identity in (None, now := self._file())
+            self.identity = now
+            if not same:
+                self._begin()
+            for event in self.study.events(self.seq):
+                self._take(event)
+                self.seq = event.seq
+            return same
+
+    def _take(self, event: Event) -> None:
+        self.rev, self._last = max(self.rev, event.rev), event.ts
+        kind, data = event.kind, event.data
+        if kind in OUTCOMES:
+            self._outcome(event)
+        elif kind == "proposal":
+            self.columns.note_origin(data["candidate"], data.get("origin", self.config.strategy.partition(":")[0]))
+            genotype = np.array([data["genotype"]], dtype=self.problem.space.dtype)
+            rows = Rows.blank(data["candidate"], genotype, len(self.problem.metrics))
+            rows.status[:] = Status.PENDING
+            self.columns.add(event, rows, self.problem)
+        elif kind == "run.state":
+            self._changed_state(event)
+        elif kind == "budget":
+            self._planned = int(data["trials"])
+        elif kind == "train.tick":
+            self._loss.append({"t": event.ts, "step": data["step"], "loss": data["loss"]})
+        elif kind == "checkpoint":
+            self._mark(event, "checkpoint")
+        elif kind in _COMMANDS:
+            known = self._commands.setdefault(data["id"], {})
+            known.update(data, status=_COMMANDS[kind], ts=event.ts, rev=event.rev, seq=event.seq)
+            if kind == "command.applied":
+                self._mark(event, data["op"])
+        elif kind == "template.rev":
+            self._revisions.append(data | {"rev": event.rev, "ts": event.ts})
+            self._mark(event, f"revision {event.rev}")
+
+    def _outcome(self, event: Event) -> None:
+        rows = read_rows(event, self.problem)
+        self.columns.add(event, rows, self.problem)
+        fit = (rows.violation == 0) & np.isfinite(worth := self.problem.worth(rows)[:, 0])
+        if fit.any():
+            sign = float(self.problem.signs[0])
+            value = float(worth[fit].max()) * sign
+            if not self._best or (value - self._best[-1]["value"]) * sign > 0:
+                self._best.append({"t": event.ts, "n": self.columns.trials, "value": value})
+
+    def _changed_state(self, event: Event) -> None:
+        before, self._state = self._state["state"], event.data
+        now = event.data["state"]
+        if before in RUNNING and self._since is not None:
+            self._seconds += event.ts - self._since
+        self._since = event.ts if now in RUNNING else None
+        if now != before:
+            self._mark(event, now)
+
+    def _mark(self, event: Event, text: str) -> None:
+        self._marks.append({"t": event.ts, "kind": event.kind, "text": text})
+
+    # ---------------------------------------------------------------- answers
+
+    def summary(self) -> dict[str, Any]:
+        """Return the run's line in the list of runs."""
+        return {
+            "name": self.name,
+            "state": self._state["state"],
+            "space": self.config.space,
+            "trials": self.columns.trials,
+        }
+
+    def state(self) -> dict[str, Any]:
+        """Return the snapshot a page starts from: everything small."""
+        problem, config = self.problem, self.config
+        running = self._state["state"] in RUNNING
+        spent = self._seconds + (self._last - self._since if running and self._since is not None else 0.0)
+        return {
+            "seq": self.seq,
+            "run": {
+                "name": self.name,
+                "space": config.space,
+                "task": config.task,
+                "strategy": config.strategy,
+                "seed": config.seed,
+                "kind": "template" if config.space.startswith("template") else "space",
+                "one_shot": any(name.endswith("@supernet") for name in problem.metrics),
+            },
+            "objectives": [
+                {"name": name, "direction": "max" if sign > 0 else "min", "unit": problem.info[name].unit}
+                for name, sign in zip(problem.objectives, problem.signs.tolist(), strict=True)
+            ],
+            "constraints": [
+                {"text": str(c), "metric": c.metric, "op": c.op, "bound": c.bound} for c in problem.constraints
+            ],
+            "state": self._state["state"],
+            "rev": self.rev,
+            "read_only": self.read_only,
+            "budget": {"trials": self._planned, "done": self.columns.trials, "seconds": spent},
+            "sampler": {"strategy": config.strategy, "T": None, "uniform": None, "mutation": None},
+            "statuses": {},
+            "nudges": {},
+            "best": self.best(),
+            "error": self._state.get("note") if self._state["state"] == "failed" else None,
+        }
+
+    def best(self) -> dict[str, Any] | None:
+        """Return the candidate that is best in the first objective, ties decided by the others, then by age."""
+        columns, problem = self.columns, self.problem
+        worth = [s * columns.numbers(n) for n, s in zip(problem.objectives, problem.signs, strict=True)]
+        fit = np.flatnonzero(columns.feasible() & np.isfinite(worth).all(axis=0))
+        if not fit.size:
+            return None
+        order = np.lexsort([np.array(columns.ids)[fit], *(-w[fit] for w in reversed(worth))])
+        row = columns.row(columns.ids[int(fit[order[0]])])
+        assert row is not None
+        return {"id": row["id"], "arch": row["arch"], "metrics": row["metrics"]}
+
+    def template(self, rev: int | None = None) -> dict[str, Any]:
+        """Return the drawing of a revision, the present one by default, with what steering did to its parts."""
+        rev = self._revision(rev)
+        drawn = drawing(self.problem.space, self.problem.context.task)
+        for item in (*drawn["nodes"], *drawn["edges"], *drawn["groups"]):
+            item["status"] = "free"
+        for node in drawn["nodes"]:
+            node["new"] = False
+        editable = self.config.space.startswith("template") and not self.read_only
+        return {"rev": rev, "editable": editable, **drawn, "catalogue": catalogue()}
+
+    def layout(self, rev: int | None = None) -> dict[str, Any]:
+        """Return the places of a revision's parts; what did not change stays where it was before."""
+        rev = self._revision(rev)
+        if rev not in self._layouts:
+            earlier = [r for r in self._layouts if r < rev]
+            previous = self._layouts[max(earlier)] if earlier else None
+            self._layouts[rev] = layout(self.template(rev), previous)
+        return {"rev": rev, **self._layouts[rev]}
+
+    def _revision(self, rev: int | None) -> int:
+        if rev is None:
+            return self.rev
+        if not 0 <= rev <= self.rev:
+            raise UnknownNameError(f"revision {rev} does not exist; the run is at revision {self.rev}")
+        return rev
+
+    def candidates(self, after: int = 0) -> dict[str, Any]:
+        """Return the columns of all candidates that changed after an event."""
+        return {"seq": self.seq, **self.columns.since(after, {})}
+
+    def candidate(self, number: int) -> dict[str, Any]:
+        """Return what is known of one candidate.
+
+        Raises
+        ------
+        UnknownNameError
+            If it was not measured.
+        """
+        row = self.columns.row(number)
+        if row is None:
+            raise UnknownNameError(f"no candidate {number} was measured in this run")
+        names = self.columns.part_names
+        extra: dict[str, Any] = {
+            "probability": None,
+            "parent": None,
+            "tags": [],
+            "comments": [],
+            "alone": [],
+            "costs": {},
+        }
+        return row | {"parts": [names[i] for i in row["parts"]]} | extra
+
+    def series(self) -> dict[str, Any]:
+        """Return what changes over time: the loss, the best value so far, and marks of what happened."""
+        return {"train": self._loss, "best": self._best, "marks": self._marks}
+
+    def history(self) -> dict[str, Any]:
+        """Return the revisions and the commands, oldest first."""
+        return {"revisions": self._revisions, "commands": list(self._commands.values())}
