@@ -550,6 +550,6 @@ def test_an_output_classifies_the_squares_of_its_grid():
     network = toy.build(toy.parse("a_skip-b_skip-c_pool-d_skip"), Shape((1, 8, 8), 10)).eval()
     assert toy.size == 256
     x = torch.randn(2, 1, 8, 8)
-    stem, *_, classes = network.blocks
+    _, stem, *_, classes = network.blocks
     seen = F.avg_pool2d(F.max_pool2d(stem(x), 2), 3, stride=1, padding=1, count_include_pad=False)
     torch.testing.assert_close(network(x), seen.flatten(1) @ classes[-1].weight.T + classes[-1].bias)
