@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ogive.spaces._template_parts import Group
+    from ogive.spaces._template_parts import Edge, Group
     from ogive.spaces.base import Genotypes
 
     Bools = NDArray[np.bool_]
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 def translate(old: Template, new: Template, genotypes: Genotypes) -> tuple[Genotypes, Bools]:
     """Return the genotypes of another revision's architectures, and which of them are the same networks there.
 
-    Options and edges are followed by their ids. What `old` left dead may change; where an architecture's live nodes,
-    their arguments and their connections are not all in `new`, its row is only the nearest there is.
+    Options and edges are followed by their ids. What `old` left dead may change. Where an architecture's live nodes,
+    their arguments and their connections are not all in `new`, its row is only a near one. The same network can be
+    missed where single options have edges of their own and a dead group has to take another option to stay dead.
 
     Parameters
     ----------
@@ -38,61 +39,68 @@ def translate(old: Template, new: Template, genotypes: Genotypes) -> tuple[Genot
     same : ndarray of bool, (n,)
     """
     g = old.check(genotypes)
-    names = [node.id for node in old.wiring.nodes]
-    chosen = old.chosen(g)
+    names, pairs = [node.id for node in old.wiring.nodes], _pairs(old)
     alive, arcs = old.live(g)
-    columns: list[Genotypes | Bools] = [
-        _nearest_set(group, _pick(chosen, names, group.options), _pick(alive, names, group.options))
-        for group in new.groups
-    ]
-    switches = [edge.name for edge in old.switches]
-    pairs, new_pairs = _pairs(old), _pairs(new)
-    for number, edge in enumerate(new.switches):
-        if edge.name in switches:
-            columns.append(g[:, len(old.groups) + switches.index(edge.name)])
-        else:
-            mine = [pair for pair, arc in zip(new_pairs, new.wiring.arcs, strict=True) if arc.switch == number]
-            columns.append(np.asarray(_pick(arcs, pairs, mine).any(axis=1)))
-    out = np.stack(columns, axis=1).astype(new.dtype)
-    there, joined = new.live(out)
+    # As it was chosen, dead parts and all; where those would wake up in `new`, as little as keeps what is alive.
+    switched = {edge.name: g[:, [len(old.groups) + i]] == 1 for i, edge in enumerate(old.switches)}
+    drafts = []
+    for nodes, edges in ((old.chosen(g), switched), (alive, {})):
+        sets = [_nearest_set(t, _pick(nodes, names, t.options), _pick(alive, names, t.options)) for t in new.groups]
+        on = [edges.get(edge.name, _pick(arcs, pairs, own)) for edge, own in _switches(new)]
+        drafts.append(np.stack([*sets, *(np.asarray(columns.any(axis=1)) for columns in on)], axis=1).astype(new.dtype))
+    as_was, as_little = drafts
+    out = np.where(_same(old, new, alive, arcs, as_was)[:, None], as_was, as_little)
+    return out, _same(old, new, alive, arcs, out)
+
+
+def _same(old: Template, new: Template, alive: Bools, arcs: Bools, translated: Genotypes) -> Bools:
+    """Return which genotypes of `new` have the live nodes, blocks and arcs that they had in `old`."""
+    names, new_names = ([node.id for node in t.wiring.nodes] for t in (old, new))
     blocks, new_blocks = ({node.id: (node.op, node.args) for node in t.wiring.nodes} for t in (old, new))
-    same = _equal(alive, names, there, [n.id for n in new.wiring.nodes]) & _equal(arcs, pairs, joined, new_pairs)
     redrawn = [name for name in names if name in new_blocks and blocks[name] != new_blocks[name]]
-    return out, same & ~_pick(alive, names, redrawn).any(axis=1)
+    there, joined = new.live(translated)
+    same = _equal(alive, names, there, new_names) & _equal(arcs, _pairs(old), joined, _pairs(new))
+    return same & ~_pick(alive, names, redrawn).any(axis=1)
 
 
 def union(template: Template, genotypes: Genotypes) -> Template:
     """Return the template of everything that any of the architectures uses, and nothing else.
 
-    Groups keep their cardinality where enough options remain; an edge that all use stays optional.
+    Groups keep their cardinality where enough options remain; an edge that all use stays optional. A group that an
+    architecture does not use may be left empty, where it had stayed dead by an option that is not drawn any more.
 
     Raises
     ------
     InputError
         If there is no architecture, or nothing is left to choose.
     """
-    alive, arcs = template.live(_some(template, genotypes))
+    g = _some(template, genotypes)
+    smaller = _used(template, g, empty=False)
+    return smaller if translate(template, smaller, g)[1].all() else _used(template, g, empty=True)
+
+
+def _used(template: Template, genotypes: Genotypes, *, empty: bool) -> Template:
+    """Draw what the architectures use; with `empty`, groups need no more options than an architecture has alive."""
+    alive, arcs = template.live(genotypes)
+    options, switches = _parts(template, alive, arcs)
     used = {template.wiring.nodes[i].id for i in np.flatnonzero(alive.any(axis=0))}
-    on = {template.wiring.arcs[e].switch for e in np.flatnonzero(arcs.any(axis=0))}
     document = template.to_dict()
     document["nodes"] = [node for node in document["nodes"] if node["id"] in used]
-    groups = []
+    document["groups"] = groups = []
     for group in template.groups:
-        options = [option for option in group.options if option in used]
-        bounds = [min(group.low, len(options)), min(group.high, len(options))]
-        if options:
-            groups.append({"id": group.id, "options": options, "cardinality": bounds})
-    document["groups"] = groups
-    kept = {*used, *(group["id"] for group in groups)}
-    numbers = {edge.name: i for i, edge in enumerate(template.switches)}
+        kept = [option for option in group.options if option in used]
+        least = int(np.sum([options[o] for o in group.options], axis=0).min()) if empty else len(kept)
+        if kept:
+            bounds = [min(group.low, least), min(group.high, len(kept))]
+            groups.append({"id": group.id, "options": kept, "cardinality": bounds})
+    there = {*used, *(group["id"] for group in groups)}
     document["edges"] = [
         drawn
         for drawn, edge in zip(document["edges"], template.edges, strict=True)
-        if {edge.source, edge.target} <= kept and (not edge.optional or numbers[edge.name] in on)
+        if {edge.source, edge.target} <= there and (not edge.optional or switches[edge.name].any())
     ]
     ids = [*(node.id for node in template.nodes), *(group.id for group in template.groups)]
-    gone = [name for name in ids if name not in kept]
-    document["retired"] = [*template.retired, *gone]
+    document["retired"] = [*template.retired, *(name for name in ids if name not in there)]
     return Template(document)
 
 
@@ -145,6 +153,15 @@ def _pairs(template: Template) -> list[tuple[str, str]]:
     """Return the ids that each arc joins."""
     nodes = template.wiring.nodes
     return [(nodes[arc.source].id, nodes[arc.target].id) for arc in template.wiring.arcs]
+
+
+def _switches(template: Template) -> list[tuple[Edge, list[tuple[str, str]]]]:
+    """Return every optional edge with the ids that its arcs join."""
+    own: list[list[tuple[str, str]]] = [[] for _ in template.switches]
+    for pair, arc in zip(_pairs(template), template.wiring.arcs, strict=True):
+        if arc.switch >= 0:
+            own[arc.switch].append(pair)
+    return list(zip(template.switches, own, strict=True))
 
 
 def _pick(table: Bools, names: Sequence[Any], wanted: Sequence[Any]) -> Bools:
