@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ogive.spaces.base import Genotypes, Space
     from ogive.training.supernet_trainer import SupernetTrainer
 
-_REPAIRS = 20
+_TRIES = 256
 
 
 class Sampler(ABC):
@@ -132,8 +132,8 @@ class Fair(Sampler):
     own for each choice. A choice with fewer options goes round them, and goes on in the next step where it stopped, so
     after any number of paths the counts of its options differ by at most one.
 
-    In a space where a rule makes some combinations invalid, the orders are drawn again until all paths are valid, or
-    20 times; what is invalid then is replaced by independent draws, and the counts are no longer exactly equal.
+    Where a rule of the space makes a path invalid, 256 other orders are tried and the one with the most valid paths is
+    taken. Paths that are invalid even so are replaced by independent draws, and the counts are no longer exactly equal.
     """
 
     name = "fair"
@@ -146,12 +146,15 @@ class Fair(Sampler):
         k = int(count.max())
         turn = (step * k + np.arange(k)[:, None]) % count
         used = options[np.arange(len(count)), turn]
-        for _ in range(_REPAIRS):
-            paths = rng.permuted(used, axis=0)
-            invalid = ~self.space.valid(paths)
-            if not invalid.any():
-                return paths
-        paths[invalid] = self.space.sample(int(invalid.sum()), rng)
+        paths = rng.permuted(used, axis=0)
+        if self.space.valid(paths).all():
+            return paths
+        tries = rng.permuted(np.broadcast_to(used, (_TRIES, *used.shape)), axis=1)
+        valid = self.space.valid(tries.reshape(-1, used.shape[1])).reshape(_TRIES, k)
+        best = int(valid.sum(axis=1).argmax())
+        paths, invalid = tries[best], ~valid[best]
+        if invalid.any():
+            paths[invalid] = self.space.sample(int(invalid.sum()), rng)
         return paths
 
 
