@@ -1,6 +1,6 @@
 """The toy table: each of the 256 networks of `examples/templates/toy.yaml` trained alone on noisy digits.
 
-    python benchmarks/toy_table.py --out toy.csv [--seeds 2] [--workers 2] [--train epochs=12]
+    python benchmarks/toy_table.py --out toy.csv [--seeds 2] [--workers 2] [--train epochs=12,lr=0.03]
     ogive tables import toy.csv --name toy --space template:path=examples/templates/toy.yaml
 
 A search sees `val_accuracy`; `accuracy`, the mean of validation and test over the seeds, is the truth that its choice
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=2, help="trainings of every network")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--train", default="epochs=12", help="recipe, as for ogive train")
+    parser.add_argument("--train", default="epochs=12,lr=0.03", help="recipe, as for ogive train")
     parser.add_argument("--limit", type=int, default=256, help="only so many networks, spread over the space")
     options = parser.parse_args()
     rows = np.unique(np.linspace(0, 255, options.limit).round().astype(int)).tolist()

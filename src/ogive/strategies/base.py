@@ -216,6 +216,7 @@ STRATEGIES: Registry[Callable[..., Strategy]] = Registry(
         "evolution": "ogive.strategies.evolution",
         "gdas": "ogive.strategies.gradient",
         "gumbel": "ogive.strategies.gradient",
+        "guided": "ogive.strategies.guided",
         "local": "ogive.strategies.local",
         "lock": "ogive.strategies.lock",
         "nsga2": "ogive.strategies.nsga2",
