@@ -20,6 +20,7 @@ from ogive.cli import (
     measure,
     resume,
     search,
+    supernet,
     tables,
     train,
 )
@@ -45,6 +46,7 @@ app.command("search")(search.search)
 app.command("train")(train.train)
 app.add_typer(embed.app, name="embed")
 app.add_typer(latency.app, name="latency")
+app.add_typer(supernet.app, name="supernet")
 app.add_typer(tables.app, name="tables")
 
 

@@ -65,7 +65,6 @@ class Scorer:
     ) -> None:
         self.supernet, self.task, self.which, self.rows = supernet, task, which, rows
         self.statistics, self.recalibrate, self.batch_size = statistics, recalibrate, batch_size
-        self.device = torch.device(supernet.device)
         self._known: dict[bytes, dict[str, float]] = {}
 
     @classmethod
@@ -113,13 +112,13 @@ class Scorer:
 
     @cached_property
     def _calibration(self) -> list[Tensor]:
-        stream = Stream(Batches(self.task, "train", self.device), self.batch_size, seed=0)
+        stream = Stream(Batches(self.task, "train", self.supernet.device), self.batch_size, seed=0)
         return [stream[i][0] for i in range(self.recalibrate)]
 
     @cached_property
     def _examples(self) -> tuple[Tensor, Tensor]:
-        batches = Batches(self.task, self.which, self.device)
-        rows = slice(None) if self.rows is None else torch.as_tensor(self.rows, device=self.device)
+        batches = Batches(self.task, self.which, self.supernet.device)
+        rows = slice(None) if self.rows is None else torch.as_tensor(self.rows, device=self.supernet.device)
         return batches.normalised(batches.x[rows]), batches.y[rows]
 
 

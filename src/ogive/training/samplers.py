@@ -146,7 +146,7 @@ class Fair(Sampler):
         k = int(count.max())
         turn = (step * k + np.arange(k)[:, None]) % count
         used = options[np.arange(len(count)), turn]
-        paths = rng.permuted(used, axis=0)
+        paths: Genotypes = rng.permuted(used, axis=0)
         if self.space.valid(paths).all():
             return paths
         tries = rng.permuted(np.broadcast_to(used, (_TRIES, *used.shape)), axis=1)

@@ -23,7 +23,7 @@ from ogive.training.recalibration import Scorer
 from ogive.training.samplers import get_sampler
 from ogive.training.schedule import learning_rate
 from ogive.training.seeding import derive, seeded
-from ogive.training.supernet import Supernet
+from ogive.training.supernet import FILE, Supernet
 from ogive.training.supernet_config import SupernetConfig
 from ogive.training.supernet_data import Stream, val_parts
 
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from ogive.spaces.base import Space
     from ogive.tasks.base import Task
 
-FILE = "supernet.safetensors"
 _OPTIMIZER = "optimizer."
 # Purposes of derived seeds.
 _ORDER, _SEARCH, _NOISE = 0, 1, 2
@@ -76,7 +75,7 @@ class SupernetTrainer:
         self.supernet, self.task, self.seed = supernet, task, seed
         self.config = config = config or SupernetConfig()
         self.recipe = config.recipe
-        self.device = torch.device(supernet.device)
+        self.device = supernet.device
         self.sampler = get_sampler(config.sampler, supernet.space, seed=seed)
         augment = task.augment if config.augment == "task" else config.augment
         train = Batches(task, "train", self.device)
@@ -226,9 +225,11 @@ class SupernetTrainer:
         if "trainer" not in facts:
             raise InputError(f"'{folder}' holds no training of a supernet; make one with ogive supernet train")
         mine = facts["trainer"]
+        task = task or get_task(mine["task"])
+        if task.spec != mine["task"]:
+            raise InputError(f"'{folder}' was trained on task '{mine['task']}', not '{task.spec}'; give that one")
         supernet = Supernet.load(folder, task, device=device)
-        config = SupernetConfig.from_dict(mine["config"])
-        trainer = cls(supernet, task or get_task(mine["task"]), config, seed=int(mine["seed"]))
+        trainer = cls(supernet, task, SupernetConfig.from_dict(mine["config"]), seed=int(mine["seed"]))
         trainer.restore(tensors, facts)
         return trainer
 
