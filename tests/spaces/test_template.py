@@ -13,6 +13,7 @@ import torch
 import yaml
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 from ogive._errors import DataMissingError, InputError, StorageError, UnknownNameError
 from ogive.metrics.counts import count_module
@@ -542,3 +543,13 @@ def test_steering_locks_and_excludes_nodes_and_edges():
         template.steer(exclude=["b_pool", "b_dilated", "b_residual"])
     with pytest.raises(UnknownNameError, match="'a_conv3'"):
         template.steer(lock=["a_conv4"])
+
+
+def test_an_output_classifies_the_squares_of_its_grid():
+    toy = Template.load(Path(__file__).parents[2] / "examples" / "templates" / "toy.yaml")
+    network = toy.build(toy.parse("a_skip-b_skip-c_pool-d_skip"), Shape((1, 8, 8), 10)).eval()
+    assert toy.size == 256
+    x = torch.randn(2, 1, 8, 8)
+    _, stem, *_, classes = network.blocks
+    seen = F.avg_pool2d(F.max_pool2d(stem(x), 2), 3, stride=1, padding=1, count_include_pad=False)
+    torch.testing.assert_close(network(x), seen.flatten(1) @ classes[-1].weight.T + classes[-1].bias)

@@ -6,9 +6,10 @@ import zlib
 
 import numpy as np
 import pytest
+from scipy.stats import kstest
 from sklearn.datasets import load_digits
 
-from ogive._errors import UnknownNameError
+from ogive._errors import InputError, UnknownNameError
 from ogive.tasks import get_task
 
 SPLITS = ("train", "val", "test")
@@ -67,3 +68,40 @@ def test_noise_and_order_are_the_same_on_every_machine():
 def test_the_split_is_fixed():
     task = get_task("digits")
     assert [zlib.crc32(task.split(s).x.tobytes()) for s in SPLITS] == [1031957972, 3944120153, 1123245983]
+
+
+def test_gaussian_noise_has_the_deviation_asked_for_and_the_stated_statistics():
+    task, plain = get_task("digits:noise=0.45"), get_task("digits")
+    noise = np.concatenate([task.split(s).x - plain.split(s).x for s in SPLITS]).ravel() / 16
+    assert noise.dtype == np.float32
+    assert abs(noise.mean()) < 5 * 0.45 / noise.size**0.5
+    assert abs(noise.std() / 0.45 - 1) < 0.01
+    assert kstest(noise / noise.std(), "norm").pvalue > 0.001
+    x = task.split("train").x
+    assert abs(x.mean() - task.mean[0]) < 0.1
+    assert abs(x.std() / task.std[0] - 1) < 0.01
+
+
+def test_sizes_can_be_chosen_and_the_spec_gives_the_same_task_again():
+    task = get_task("digits:noise=0.45,test=497")
+    assert [len(task.split(s)) for s in SPLITS] == [900, 400, 497]
+    again = get_task(task.spec)
+    assert (task.spec, again.std) == ("digits:noise=0.45,test=497", task.std)
+    np.testing.assert_array_equal(again.split("val").x, task.split("val").x)
+    assert get_task("digits:val=400").spec == "digits"
+    assert np.bincount(task.split("val").y).min() >= 38
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ("noise=-1", "noise >= 0"),
+        ("noise=x", "noise >= 0"),
+        ("val=0", "val >= 1"),
+        ("test=1.5", "test >= 1"),
+        ("val=900,test=897", "leave none to train"),
+    ],
+)
+def test_unusable_noise_and_sizes_are_refused(options, complaint):
+    with pytest.raises(InputError, match=complaint):
+        get_task(f"digits:{options}")

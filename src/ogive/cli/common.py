@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,9 @@ Seed = Annotated[int, typer.Option("--seed", help="Fixes every random decision."
 SpaceSpec = Annotated[str, typer.Option("--space", "-s", help="Space, as name or name:option=value,...")]
 TaskSpec = Annotated[str, typer.Option("--task", "-t", help="Task, as name or name:option=value,...")]
 Device = Annotated[str, typer.Option("--device", help="PyTorch device, such as cpu or cuda.")]
+SupernetFolder = Annotated[
+    Path | None, typer.Option("--supernet", help="Trained supernet for @supernet metrics: its folder.")
+]
 Plugins = Annotated[
     list[str] | None,
     typer.Option("--plugin", help="Module or .py file that registers spaces, tasks, metrics or strategies."),

@@ -21,6 +21,7 @@ from ogive.cli import (
     resume,
     search,
     studio,
+    supernet,
     tables,
     train,
 )
@@ -47,6 +48,7 @@ app.command("studio")(studio.studio)
 app.command("train")(train.train)
 app.add_typer(embed.app, name="embed")
 app.add_typer(latency.app, name="latency")
+app.add_typer(supernet.app, name="supernet")
 app.add_typer(tables.app, name="tables")
 
 

@@ -6,7 +6,20 @@ from typing import Annotated, Any
 
 import typer
 
-from ogive.cli.common import Device, Json, Plugins, Quiet, Seed, SpaceSpec, emit, load_plugins, note, number, split_list
+from ogive.cli.common import (
+    Device,
+    Json,
+    Plugins,
+    Quiet,
+    Seed,
+    SpaceSpec,
+    SupernetFolder,
+    emit,
+    load_plugins,
+    note,
+    number,
+    split_list,
+)
 
 
 def measure(
@@ -16,6 +29,7 @@ def measure(
         str, typer.Option("--metrics", "-m", help="Metrics, separated by commas.")
     ] = "params,macs,relus",
     task: Annotated[str, typer.Option("--task", "-t", help="Task; counting needs only its shapes.")] = "digits",
+    supernet: SupernetFolder = None,
     device: Device = "cpu",
     seed: Seed = 0,
     plugin: Plugins = None,
@@ -34,7 +48,9 @@ def measure(
     wanted = list(dict.fromkeys(n for m in named for n in (m.name, *m.baseline)))
     genotypes = where.parse(archs)
     note(f"measuring {len(archs)} of {where.spec} for {task}, seed {seed}", quiet or json)
-    scores = evaluate(wanted, where, genotypes, Context(task=get_task(task), seed=seed, device=device))
+    options = {} if supernet is None else {"supernet": supernet}
+    context = Context(task=get_task(task), seed=seed, device=device, options=options)
+    scores = evaluate(wanted, where, genotypes, context)
     rows: list[dict[str, Any]] = []
     for i, arch in enumerate(archs):
         row: dict[str, Any] = {"arch": arch, **{m: float(v[i]) for m, v in scores.values.items()}}

@@ -157,7 +157,8 @@ METRICS: Registry[Metric] = Registry(
         "ogive.metrics.zero_cost",
     )
     | dict.fromkeys(("latency@host", "latency_spread@host"), "ogive.metrics.host_latency")
-    | dict.fromkeys(("accuracy@train", "loss@train", "seconds@train"), "ogive.metrics.trained"),
+    | dict.fromkeys(("accuracy@train", "loss@train", "seconds@train"), "ogive.metrics.trained")
+    | dict.fromkeys(("accuracy@supernet", "loss@supernet"), "ogive.metrics.supernet"),
 )  # fmt: skip
 
 

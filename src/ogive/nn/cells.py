@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from ogive.nn.blocks import FactorizedReduction, ReLUConvBN, ResidualReduction
+from ogive.nn.supernet import Alternatives
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    Operation = str | tuple[str, ...]
 
-def edge_operation(name: str, c_in: int, c_out: int, stride: int) -> nn.Module | None:
-    """Return the operation called `name`, or None where the edge carries nothing."""
+
+def edge_operation(name: Operation, c_in: int, c_out: int, stride: int) -> nn.Module | None:
+    """Return the operation called `name`, or None where the edge carries nothing; several names compete."""
+    if isinstance(name, tuple):
+        return Alternatives({n: edge_operation(n, c_in, c_out, stride) for n in name})
     if name == "none":
         return None
     if name == "skip_connect":
@@ -31,8 +36,8 @@ class Cell(nn.Module):
 
     Parameters
     ----------
-    ops : sequence of str
-        Operation of every edge.
+    ops : sequence of str or tuple of str
+        Operation of every edge; a tuple holds them all, as `Alternatives`.
     edges : sequence of (int, int)
         Source and target of every edge, sorted by target.
     c_in, c_out : int
@@ -42,7 +47,7 @@ class Cell(nn.Module):
     """
 
     def __init__(
-        self, ops: Sequence[str], edges: Sequence[tuple[int, int]], c_in: int, c_out: int, stride: int = 1
+        self, ops: Sequence[Operation], edges: Sequence[tuple[int, int]], c_in: int, c_out: int, stride: int = 1
     ) -> None:
         super().__init__()
         self.c_out, self.stride = c_out, stride
@@ -59,8 +64,11 @@ class Cell(nn.Module):
         """Map ``(n, c_in, h, w)`` to ``(n, c_out, ceil(h / stride), ceil(w / stride))``."""
         nodes = [x]
         for incoming in self.incoming:
-            terms = [self.edges[key](nodes[s]) for key, s in incoming]
-            nodes.append(sum(terms[1:], start=terms[0]) if terms else self._zeros(x))
+            carried = (self.edges[key](nodes[s]) for key, s in incoming)
+            terms = [term for term in carried if term is not None]
+            # A mixture in which nothing runs is a bare number.
+            maps = any(term.dim() for term in terms)
+            nodes.append(sum(terms[1:], start=terms[0]) if maps else sum(terms, start=self._zeros(x)))
         return nodes[-1]
 
     def _zeros(self, x: Tensor) -> Tensor:
@@ -84,7 +92,7 @@ class CellNetwork(nn.Module):
 
     def __init__(
         self,
-        ops: Sequence[str],
+        ops: Sequence[Operation],
         edges: Sequence[tuple[int, int]],
         C: int,
         N: int,

@@ -35,7 +35,8 @@ class Step(NamedTuple):
 def block(op: str, args: Mapping[str, Any], c_in: int, n_outputs: int) -> nn.Module:
     """Return the block called `op` for an input of `c_in` channels, its weights freshly initialised."""
     if op == "output":
-        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c_in, n_outputs))
+        grid = args["grid"]
+        return nn.Sequential(nn.AdaptiveAvgPool2d(grid), nn.Flatten(), nn.Linear(c_in * grid * grid, n_outputs))
     if op in ("input", "identity"):
         return nn.Identity()
     stride = args["stride"]

@@ -67,7 +67,7 @@ _CONV: Arguments = {"channels": Channels(), "kernel": _KERNEL, "stride": _STRIDE
 
 BLOCKS: dict[str, Arguments] = {
     "input": {},
-    "output": {"merge": Merge()},
+    "output": {"grid": Whole(1, 1, 32), "merge": Merge()},
     "identity": {"merge": Merge()},
     "conv_bn_relu": {**_CONV, "dilation": Whole(1, 1, 8)},
     "relu_conv_bn": _CONV,
@@ -78,7 +78,8 @@ BLOCKS: dict[str, Arguments] = {
     "max_pool": _WINDOW,
     "avg_pool": _WINDOW,
 }
-"""Arguments of every block. ``input`` gives the example; ``output`` pools globally and classifies."""
+"""Arguments of every block. ``input`` gives the example; ``output`` pools to a grid of squares, one
+square by default, and classifies."""
 
 
 def read_arguments(op: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ogive._errors import InputError, nearest
 from ogive.spaces._catalogue import BLOCKS, read_arguments
@@ -90,15 +90,25 @@ class Edge:
         return f"{self.source}->{self.target}"
 
 
-def read_parts(document: object) -> tuple[str, list[Node], list[Group], list[Edge]]:
-    """Read the title, nodes, groups and edges of a document.
+class Parts(NamedTuple):
+    """What a document holds; `retired` are ids that were used once and are never given again."""
+
+    title: str
+    nodes: list[Node]
+    groups: list[Group]
+    edges: list[Edge]
+    retired: tuple[str, ...]
+
+
+def read_parts(document: object) -> Parts:
+    """Read the title, nodes, groups, edges and retired ids of a document.
 
     Raises
     ------
     InputError
         Naming the part that is wrong and how to mend it.
     """
-    fields = _fields("template", document, {"title", "nodes", "groups", "edges"}, {"nodes", "edges"})
+    fields = _fields("template", document, {"title", "nodes", "groups", "edges", "retired"}, {"nodes", "edges"})
     title = fields.get("title", "")
     if not isinstance(title, str):
         raise InputError(f"template: title is a text, not {title!r}")
@@ -111,10 +121,20 @@ def read_parts(document: object) -> tuple[str, list[Node], list[Group], list[Edg
     groups = [_group(i, g, taken, by_id, grouped) for i, g in enumerate(_items("groups", fields.get("groups", [])))]
     known = {*by_id, *(group.id for group in groups)}
     edges = [_edge(i, item, known) for i, item in enumerate(_items("edges", fields["edges"]))]
-    return title, nodes, groups, edges
+    retired = _items("retired", fields.get("retired", []))
+    for name in retired:
+        if not isinstance(name, str) or name in known:
+            raise InputError(f"template retired: {name!r} is no id that was given up; take it off the list")
+    return Parts(title, nodes, groups, edges, tuple(retired))
 
 
-def write_parts(title: str, nodes: Sequence[Node], groups: Sequence[Group], edges: Sequence[Edge]) -> dict[str, Any]:
+def write_parts(
+    title: str,
+    nodes: Sequence[Node],
+    groups: Sequence[Group],
+    edges: Sequence[Edge],
+    retired: Sequence[str],
+) -> dict[str, Any]:
     """Return the document that `read_parts` reads again; arguments at their default are left out."""
     document: dict[str, Any] = {"title": title} if title else {}
     document["nodes"] = [{"id": n.id, "op": n.op, **_changed(n)} for n in nodes]
@@ -123,6 +143,8 @@ def write_parts(title: str, nodes: Sequence[Node], groups: Sequence[Group], edge
     document["edges"] = [
         {"from": e.source, "to": e.target, "optional": True} if e.optional else [e.source, e.target] for e in edges
     ]
+    if retired:
+        document["retired"] = list(retired)
     return document
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from ogive._errors import ArchStringError, InputError, UnknownNameError
 from ogive._registry import Registry, parse_spec
 from ogive.spaces._moves import Moves
+from ogive.spaces._parts import Parts
 from ogive.spaces._restriction import Restriction
 from ogive.spaces._strings import SEPARATOR, parse_options
 from ogive.spaces._types import Choice, Genotypes, Graphs, Shape, TaskShape, image_shape
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from torch import nn
+
+    from ogive.nn.supernet import SuperNetwork
 
 __all__ = [
     "SPACES",
@@ -40,7 +43,7 @@ __all__ = [
 ]
 
 
-class Space(Moves):
+class Space(Parts, Moves):
     """A search space. A subclass gives `name` and `choices`; the rest has working defaults.
 
     Attributes
@@ -359,6 +362,16 @@ class Space(Moves):
             If the space only names architectures and cannot build them.
         """
         raise InputError(f"space '{self.name}' cannot build networks; it only names architectures")
+
+    def supernet(self, task: TaskShape) -> SuperNetwork:  # noqa: ARG002 - for subclasses
+        """Return a network that holds every architecture of the space for `task`, to be trained by sampling paths.
+
+        Raises
+        ------
+        InputError
+            If the space has none.
+        """
+        raise InputError(f"space '{self.name}' has no supernet; it only names architectures")
 
     def count(
         self,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from ogive.nn.supernet import SuperNetwork
+
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 """Operations in the official order."""
 
@@ -107,6 +109,13 @@ class NASBench201(Space):
         (row,) = self.check(genotype)
         shape = image_shape(self.name, task)
         return CellNetwork([OPS[o] for o in row], EDGES, self.C, self.N, shape, task.n_outputs)
+
+    def supernet(self, task: TaskShape) -> SuperNetwork:
+        """Return the network with all five operations on every edge of every cell."""
+        from ogive.nn.super_cells import SuperCellNetwork
+
+        shape = image_shape(self.name, task)
+        return SuperCellNetwork([OPS] * len(EDGES), EDGES, self.C, self.N, shape, task.n_outputs)
 
     def count(self, genotypes: Genotypes, task: TaskShape) -> Mapping[str, NDArray[np.int64]]:
         """Return exact ``params``, ``macs``, ``relus`` and ``depth`` in closed form."""

@@ -45,7 +45,8 @@ class Template(Space):
     Parameters
     ----------
     document : mapping
-        The drawing as plain data: ``nodes``, ``edges``, and if wanted ``groups`` and ``title``.
+        The drawing as plain data: ``nodes``, ``edges``, and if wanted ``groups``, ``title`` and ``retired``, the ids
+        that earlier revisions of the drawing used up.
     path : str, optional
         The file it was read from, for `spec`.
 
@@ -61,7 +62,7 @@ class Template(Space):
     buildable = True
 
     def __init__(self, document: Mapping[str, Any], path: str | None = None) -> None:
-        self.title, self.nodes, self.groups, self.edges = read_parts(document)
+        self.title, self.nodes, self.groups, self.edges, self.retired = read_parts(document)
         self.path = path
         self.wiring = Wiring.of(self.nodes, self.groups, self.edges)
         self.switches = [edge for edge in self.edges if edge.optional]
@@ -85,7 +86,7 @@ class Template(Space):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the drawing as plain data, which JSON and YAML can hold."""
-        return write_parts(self.title, self.nodes, self.groups, self.edges)
+        return write_parts(self.title, self.nodes, self.groups, self.edges, self.retired)
 
     @classmethod
     def load(cls, path: str | Path, digest: str = "") -> Self:
@@ -155,6 +156,10 @@ class Template(Space):
         if self._always_connected or self.box > _MAX_COUNTED:
             return self.box
         return int(self.valid(self.from_index(np.arange(self.box))).sum())
+
+    def chosen(self, genotypes: Genotypes) -> Bools:
+        """Return which nodes of `wiring` are in no group or chosen in theirs, dead or alive."""
+        return self._liveness.chosen(genotypes)[0]
 
     def live(self, genotypes: Genotypes) -> tuple[Bools, Bools]:
         """Return which nodes and which arcs of `wiring` lie on a path from an input to an output."""

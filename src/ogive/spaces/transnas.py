@@ -16,12 +16,12 @@ from ogive.spaces._cells import EDGES, Tally, edge_graphs, longest_path
 from ogive.spaces.base import SPACES, Choice, Genotypes, Graphs, Space, TaskShape, image_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from torch import nn
 
-    from ogive.nn.cells import ModuleNetwork
+    from ogive.nn.supernet import SuperNetwork
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3")
 """Operations of the cell space, in the order of their digits."""
@@ -57,6 +57,12 @@ class _TransNAS(Space):
     def spec(self) -> str:
         """The text that gives this space again."""
         return self.name if self.C == 64 else f"{self.name}:C={self.C}"
+
+    def _skeleton(
+        self, codes: Sequence[int], task: TaskShape
+    ) -> tuple[list[tuple[int, int]], int, tuple[int, int, int], int]:
+        """Return what a network of modules needs besides its block: blocks, width, input shape, outputs."""
+        return _blocks(codes), self.C, image_shape(self.name, task), task.n_outputs
 
     def _fail(self, arch: str, at: int, what: str, form: str) -> ArchStringError:
         return ArchStringError(
@@ -119,11 +125,18 @@ class TransNASMicro(_TransNAS):
 
     def build(self, genotype: Genotypes, task: TaskShape) -> nn.Module:
         """Return the published network with global average pooling and a linear head."""
-        from ogive.nn.cells import Cell
+        from ogive.nn.cells import Cell, ModuleNetwork
 
         (row,) = self.check(genotype)
         cell = partial(Cell, [OPS[o] for o in row], EDGES)
-        return _network(cell, CELL_SKELETON, self.C, task, self.name)
+        return ModuleNetwork(cell, *self._skeleton(CELL_SKELETON, task))
+
+    def supernet(self, task: TaskShape) -> SuperNetwork:
+        """Return the network with all four operations on every edge of every cell."""
+        from ogive.nn.cells import Cell
+        from ogive.nn.super_cells import SuperModuleNetwork
+
+        return SuperModuleNetwork(partial(Cell, [OPS] * len(EDGES), EDGES), *self._skeleton(CELL_SKELETON, task))
 
     def count(self, genotypes: Genotypes, task: TaskShape) -> Mapping[str, NDArray[np.int64]]:
         """Return exact ``params``, ``macs``, ``relus`` and ``depth`` in closed form."""
@@ -217,10 +230,11 @@ class TransNASMacro(_TransNAS):
     def build(self, genotype: Genotypes, task: TaskShape) -> nn.Module:
         """Return the published network with global average pooling and a linear head."""
         from ogive.nn.blocks import ResidualBlock
+        from ogive.nn.cells import ModuleNetwork
 
         rows = self._codes(self.check(genotype))
         modules = [c for c in rows[0].tolist() if c]
-        return _network(ResidualBlock, modules, self.C, task, self.name)
+        return ModuleNetwork(ResidualBlock, *self._skeleton(modules, task))
 
     def count(self, genotypes: Genotypes, task: TaskShape) -> Mapping[str, NDArray[np.int64]]:
         """Return exact ``params``, ``macs``, ``relus`` and ``depth`` in closed form."""
@@ -242,14 +256,6 @@ def _blocks(codes: Sequence[int]) -> list[tuple[int, int]]:
     """Return the factor on the channels and the stride of every block: two a module, the second changes nothing."""
     kinds = list(MODULES.values())
     return [pair for code in codes for pair in (kinds[code - 1], (1, 1))]
-
-
-def _network(
-    block: Callable[[int, int, int], nn.Module], codes: Sequence[int], C: int, task: TaskShape, name: str
-) -> ModuleNetwork:
-    from ogive.nn.cells import ModuleNetwork
-
-    return ModuleNetwork(block, _blocks(codes), C, image_shape(name, task), task.n_outputs)
 
 
 def _stem(n: int, C: int, shape: tuple[int, int, int]) -> Tally:

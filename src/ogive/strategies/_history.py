@@ -79,6 +79,10 @@ class History:
         kept = [key not in told for key in self._space.keys(self.pending)]
         self.pending = self.pending[kept]
 
+    def rows(self, genotypes: Genotypes) -> NDArray[np.intp]:
+        """Return the row of each of these told architectures, ``(n,)``."""
+        return np.array([self._row[key] for key in self._space.keys(genotypes)], dtype=np.intp)
+
     def scores(self) -> Floats:
         """Return each objective with constraint domination worked in, finite, ``(n, n_objectives)``; see `worth`."""
         return self.scored(self.values, self.violation)
