@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ogive.studio.app import Studio
+from ogive.studio.engines import Engine
 from ogive.studio.guard import CSRF_HEADER, MAX_FAILURES, Keys
 from ogive.studio.reading import Reading
 from tests.studio.runs import Asgi, cell_run
@@ -21,7 +22,7 @@ def run(tmp_path_factory):
 @pytest.fixture
 def studio(run):
     keys = Keys()
-    studio = Studio({"run": Reading(run, "run")}, keys, [HOST, "localhost:8123"], 8123)
+    studio = Studio([Reading(run, "run", Engine(run))], keys, [HOST, "localhost:8123"], 8123)
     # Streams of a test must end by themselves.
     studio.ending.set()
     return studio

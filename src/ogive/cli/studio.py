@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ogive._errors import InputError
-from ogive.cli.common import note
+from ogive.cli.common import Seed, note
+from ogive.cli.search import fresh_folder
 
 if TYPE_CHECKING:
     from ogive.studio.server import Address
@@ -22,6 +23,11 @@ def studio(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 takes a free one.")] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")] = False,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Begin a small real search on handwritten digits and show it.")
+    ] = False,
+    seed: Seed = 0,
+    keep: Annotated[bool, typer.Option("--keep", help="Let searches begun here go on after the end.")] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="Show, but refuse every command.")] = False,
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Let other machines in, over plain HTTP; needs --host too.")
@@ -29,9 +35,15 @@ def studio(
     json: Annotated[bool, typer.Option("--json", help="Print the address as one line of JSON on stdout.")] = False,
 ) -> None:
     """Watch runs in a browser and steer them; they may be running, paused or finished."""
-    paths = runs or []
-    if not paths:
-        raise InputError("name the directory of a run, for example: ogive studio runs/search-20260101-120000")
+    if not (runs or demo):
+        raise InputError("name the directory of a run, or try: ogive studio --demo")
+    if demo and len(runs or []) > 1:
+        raise InputError("--demo makes one new run; name one directory for it, or none")
+    paths = runs or [fresh_folder("demo")]
+    if demo:
+        from ogive.studio.demo import new_demo
+
+        new_demo(paths[0], seed)
     from ogive.studio.server import serve
 
     def ready(address: Address) -> None:
@@ -40,7 +52,7 @@ def studio(
             sys.stdout.write(jsonlib.dumps(line) + "\n")
             sys.stdout.flush()
         else:
-            note(f"studio: {address.url}  (Ctrl-C ends it; runs go on)")
+            note(f"studio: {address.url}  (Ctrl-C ends it)")
         if allow_remote:
             note("warning: plain HTTP, whoever can listen in on the network can read and steer")
         if not no_open:
@@ -48,4 +60,4 @@ def studio(
 
             webbrowser.open(address.once)
 
-    serve(paths, ready, host=host, port=port, read_only=read_only, allow_remote=allow_remote)
+    serve(paths, ready, host=host, port=port, read_only=read_only, allow_remote=allow_remote, begin=demo, keep=keep)

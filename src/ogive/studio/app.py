@@ -18,7 +18,7 @@ from ogive.studio.guard import Guard, Keys
 from ogive.studio.stream import page, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Sequence
 
     from starlette.requests import Request
     from starlette.types import ASGIApp
@@ -43,7 +43,7 @@ class Studio:
 
     Parameters
     ----------
-    runs : mapping of str to Reading
+    runs : sequence of Reading
         The first one is shown where a request names none.
     keys : Keys
     hosts : iterable of str
@@ -51,8 +51,8 @@ class Studio:
     port : int
     """
 
-    def __init__(self, runs: Mapping[str, Reading], keys: Keys, hosts: Iterable[str], port: int) -> None:
-        self.runs, self.keys = runs, keys
+    def __init__(self, runs: Sequence[Reading], keys: Keys, hosts: Iterable[str], port: int) -> None:
+        self.runs, self.keys = {run.name: run for run in runs}, keys
         self.ending = asyncio.Event()
         routes = [
             Route("/", self._index),

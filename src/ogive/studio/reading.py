@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ogive._errors import StorageError, UnknownNameError
 from ogive.studio.columns import Columns
+from ogive.studio.engines import at_work
 from ogive.studio.graph import catalogue, drawing
 from ogive.studio.layout import layout
 from ogive.study.journal import OUTCOMES, read_rows
@@ -18,11 +20,13 @@ from ogive.study.study import Study
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ogive.studio.engines import Engine
     from ogive.study.events import Event
 
 RUNNING = frozenset({"warming", "searching", "training", "pausing"})
 """States in which a process works on the run."""
 
+_LOOK_SECONDS = 1.0
 _COMMANDS = {"command.accepted": "accepted", "command.applied": "applied", "command.rejected": "rejected"}
 
 
@@ -35,6 +39,8 @@ class Reading:
         The run directory; another process may be writing it.
     name : str
         What the page calls it.
+    engine : Engine
+        What goes on with it when a command asks for that.
     read_only : bool
         Whether commands are refused.
 
@@ -44,14 +50,15 @@ class Reading:
         If there is no run, or it names something that does not exist here.
     """
 
-    def __init__(self, path: str | Path, name: str, *, read_only: bool = False) -> None:
+    def __init__(self, path: str | Path, name: str, engine: Engine, *, read_only: bool = False) -> None:
         self.study = Study.open(path)
         self.problem, self.config = self.study.problem, self.study.config
         assert self.study.directory is not None
         self.directory = self.study.directory
-        self.name, self.read_only = name, read_only
+        self.name, self.engine, self.read_only = name, engine, read_only
         self.lock = threading.RLock()
         self.identity = self._file()
+        self._looked, self._alive = float("-inf"), False
         self._begin()
 
     def _begin(self) -> None:
@@ -68,6 +75,25 @@ class Reading:
         self._revisions: list[dict[str, Any]] = []
         self._commands: dict[str, dict[str, Any]] = {}
         self._layouts: dict[int, dict[str, Any]] = {}
+
+    @property
+    def present(self) -> str:
+        """The state of the run now: what its log says, unless the process that wrote it is gone or yet to begin."""
+        told = str(self._state["state"])
+        if self.engine.fault is not None:
+            return "failed"
+        if told in (*RUNNING, "paused"):
+            # A process that writes needs no look; one that is quiet may have been killed.
+            return told if self._lively() else "stopped"
+        return "warming" if self.engine.running and not self.seq else told
+
+    def _lively(self) -> bool:
+        now = time.monotonic()
+        if self.engine.running:
+            return True
+        if now - self._looked > _LOOK_SECONDS:
+            self._looked, self._alive = now, at_work(self.directory.path)
+        return self._alive
 
     def _file(self) -> tuple[int, int] | None:
         """Return which file the log is, so that one put in its place is noticed."""
@@ -149,7 +175,7 @@ class Reading:
         """Return the run's line in the list of runs."""
         return {
             "name": self.name,
-            "state": self._state["state"],
+            "state": self.present,
             "space": self.config.space,
             "trials": self.columns.trials,
         }
@@ -177,7 +203,7 @@ class Reading:
             "constraints": [
                 {"text": str(c), "metric": c.metric, "op": c.op, "bound": c.bound} for c in problem.constraints
             ],
-            "state": self._state["state"],
+            "state": self.present,
             "rev": self.rev,
             "read_only": self.read_only,
             "budget": {"trials": self._planned, "done": self.columns.trials, "seconds": spent},
@@ -185,7 +211,7 @@ class Reading:
             "statuses": {},
             "nudges": {},
             "best": self.best(),
-            "error": self._state.get("note") if self._state["state"] == "failed" else None,
+            "error": self.engine.fault or (self._state.get("note") if self._state["state"] == "failed" else None),
         }
 
     def best(self) -> dict[str, Any] | None:

@@ -17,6 +17,7 @@ import uvicorn
 from ogive._errors import InputError, StorageError
 from ogive._paths import data_home
 from ogive.studio.app import Studio
+from ogive.studio.engines import Engine
 from ogive.studio.guard import Keys
 from ogive.studio.reading import Reading
 
@@ -54,6 +55,8 @@ def serve(
     port: int = 0,
     read_only: bool = False,
     allow_remote: bool = False,
+    begin: bool = False,
+    keep: bool = False,
 ) -> None:
     """Show runs in a browser until Ctrl-C or SIGTERM.
 
@@ -71,6 +74,10 @@ def serve(
         Refuse every command.
     allow_remote : bool
         Needed besides a `host` that other machines can reach.
+    begin : bool
+        Go on with the runs at once, as a command to go on does later.
+    keep : bool
+        Let processes that were started for this go on after the end; otherwise they end with it, at a safe point.
 
     Raises
     ------
@@ -84,14 +91,24 @@ def serve(
             f"host '{host}' lets other machines in, over plain HTTP; use an SSH tunnel to 127.0.0.1, or add "
             "--allow-remote"
         )
-    runs = {run.name: run for run in _readings(paths, read_only)}
+    runs = _readings(paths, read_only)
     sockets = _listen(host, port)
     port = sockets[0].getsockname()[1]
     keys = Keys(session=_session(paths, port))
     shown = "127.0.0.1" if host in LOOPBACK else host
     base = f"http://{_bracketed(shown)}:{port}/login?token="
     studio = Studio(runs, keys, [f"{_bracketed(name)}:{port}" for name in _names(host)], port)
-    _Server(studio, lambda: ready(Address(base + keys.token, base + keys.one_time(), port))).run_until_stopped(sockets)
+    try:
+        if begin:
+            for run in runs:
+                run.engine.start()
+        _Server(studio, lambda: ready(Address(base + keys.token, base + keys.one_time(), port))).run_until_stopped(
+            sockets
+        )
+    finally:
+        if not keep:
+            for run in runs:
+                run.engine.end()
 
 
 class _Server(uvicorn.Server):
@@ -139,7 +156,7 @@ def _readings(paths: Sequence[str | Path], read_only: bool) -> list[Reading]:
         while name in taken:
             name, n = f"{stem}-{n}", n + 1
         taken.add(name)
-        runs.append(Reading(path, name, read_only=read_only))
+        runs.append(Reading(path, name, Engine(Path(path)), read_only=read_only))
     return runs
 
 

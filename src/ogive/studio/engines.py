@@ -1,0 +1,101 @@
+"""The processes that a studio starts to work on runs, and how they end."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from typing import IO, TYPE_CHECKING
+
+from filelock import FileLock, Timeout
+
+from ogive._errors import StorageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_PATIENCE = 4.0
+_SHOWN_BYTES = 4000
+
+
+def at_work(run: Path) -> bool:
+    """Return whether a process is writing a run at this moment."""
+    lock = run / ".lock"
+    if not lock.exists():
+        return False
+    try:
+        # A process that begins to write at this very moment is more patient than this look is long.
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+    except OSError:
+        # A medium that cannot be written.
+        return False
+
+
+class Engine:
+    """The process that goes on with one run, started when it is needed.
+
+    Parameters
+    ----------
+    run : Path
+        The run directory.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self.run = run
+        self._child: subprocess.Popen[bytes] | None = None
+        self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long-lived as its owner
+
+    def start(self) -> None:
+        """Go on with the run by ``ogive resume``, unless a process is at work on it already.
+
+        Raises
+        ------
+        StorageError
+            If the process cannot be started.
+        """
+        if self.running or at_work(self.run):
+            return
+        self._said.truncate(0)
+        try:
+            # A session of its own: Ctrl-C in the terminal is for the studio, which then ends it in good order.
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "ogive", "resume", str(self.run), "--quiet"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._said,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise StorageError(f"the search of '{self.run}' cannot be started: {error.strerror}") from error
+
+    @property
+    def running(self) -> bool:
+        """Whether the process was started here and has not ended."""
+        return self._child is not None and self._child.poll() is None
+
+    @property
+    def fault(self) -> str | None:
+        """The last line the process wrote before it ended by a fault of its own or was killed; None otherwise."""
+        code = None if self._child is None else self._child.poll()
+        if code in (None, 0, 130):
+            return None
+        self._said.seek(0)
+        lines = self._said.read()[-_SHOWN_BYTES:].decode(errors="replace").strip().splitlines()
+        told = [line for line in lines if not line.startswith("error: this is a fault of ogive")]
+        return told[-1] if told else f"the search ended with code {code}"
+
+    def end(self) -> None:
+        """End the process at a safe point; one that does not come to it is killed, which loses nothing logged."""
+        if self._child is not None and self.running:
+            self._child.terminate()
+            began = time.monotonic()
+            while self.running and time.monotonic() - began < _PATIENCE:
+                time.sleep(0.02)
+            if self.running:
+                self._child.kill()
+            self._child.wait()
+        self._said.close()
