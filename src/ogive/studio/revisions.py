@@ -1,0 +1,104 @@
+"""What steering has made of a run, as the page shows it: the state of every part, the history, the sampler."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from ogive.spaces.template import Template
+from ogive.strategies.base import get_strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ogive.spaces.base import Space
+    from ogive.study.settings import Settings
+    from ogive.study.steering import Steering
+
+_SAMPLER = ("T", "uniform", "mutation")
+
+
+def part_id(space: Space, choice: str, option: str) -> str:
+    """Return the id on the page of an option of a choice: a node, an optional edge, or ``choice/option``."""
+    if isinstance(space, Template):
+        return choice if option == "on" and choice not in {g.id for g in space.groups} else option
+    return f"{choice}/{option}"
+
+
+def by_part(space: Space, table: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return a table of choices and options, such as the locks of a revision, by the ids of the page."""
+    return {part_id(space, c, o): value for c, row in table.items() for o, value in row.items()}
+
+
+def sampler(settings: Settings, space: Space, n_objectives: int) -> dict[str, Any]:
+    """Return the strategy and what is set of a guided one: temperature, uniform share, share of mutations."""
+    strategy = get_strategy(settings.strategy, space, n_objectives=n_objectives)
+    values = {name: settings.sampler.get(name, getattr(strategy, name, None)) for name in _SAMPLER}
+    return {"strategy": settings.strategy, **values}
+
+
+def architectures(space: Space) -> int:
+    """Return how many points of the box the present locks and exclusions leave."""
+    return math.prod(space.restriction.allowed.sum(axis=1).tolist())
+
+
+def history(steering: Steering, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the revisions, oldest first, with what each did in words and whether it has been undone since.
+
+    Parameters
+    ----------
+    steering : Steering
+    rows : sequence of mapping
+        What ``study.history()`` gives, a row a revision.
+    """
+    standing = set()
+    at: int | None = steering.head.same_as
+    while at is not None:
+        standing.add(at)
+        at = steering.revisions[at].parent
+    found = []
+    sizes = [architectures(_space(steering, rev)) for rev in range(len(steering.revisions))]
+    for row in rows:
+        rev, changes = row["rev"], list(row.get("changes", []))
+        before = sizes[max(rev - 1, 0)]
+        if before != sizes[rev]:
+            changes.append(f"space {before:,} → {sizes[rev]:,}")
+        found.append(
+            {
+                "rev": rev,
+                "parent": row["parent"],
+                "ts": row.get("ts"),
+                "actor": row.get("actor", "engine"),
+                "op": row.get("op", "start"),
+                "args": row.get("args", {}),
+                "text": _words(row),
+                "note": row.get("note", ""),
+                "effect": "; ".join(changes),
+                "branch": row["branch"],
+                "same_as": row["same_as"],
+                "undone": row["same_as"] == rev and rev not in standing,
+            }
+        )
+    return found
+
+
+def _space(steering: Steering, rev: int) -> Space:
+    from ogive.study.settings import restricted
+
+    settings = steering.revisions[rev].settings
+    return restricted(settings.space(steering.origin), settings.status)
+
+
+def _words(row: Mapping[str, Any]) -> str:
+    """Write what a command did: its name, then what it was done to."""
+    if "op" not in row:
+        return "the question the run was asked"
+    args = dict(row["args"])
+    what = [args.pop("choice", None), *_list(args.pop("option", None)), *_list(args.pop("node", None))]
+    rest = [f"{k}={v}" for k, v in args.items() if k not in ("name", "group")]
+    named = [args[k] for k in ("group", "name") if k in args]
+    return " ".join(str(w) for w in [row["op"].replace("_", " "), *what, *named, *rest] if w is not None)
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
