@@ -227,18 +227,34 @@ def elastic(module: nn.Module, *, kernels: Sequence[int] = (), transform: bool =
     return module
 
 
-def resize(module: nn.Module, c_in: int, c_out: int) -> None:
-    """Choose the width of a straight row of elastic convolutions and norms, such as a `ReLUConvBN`.
+def resize(row: nn.Module, *widths: int, kernel: int | None = None) -> None:
+    """Choose the sizes of elastic convolutions and norms in a straight row, such as a `ReLUConvBN`.
 
-    The first convolution maps `c_in` to `c_out` channels, the others keep `c_out`; a norm has what comes before it.
+    Parameters
+    ----------
+    row : Module
+        Its convolutions run one after the other, in the order in which it lists them.
+    *widths : int
+        Channels before the first convolution and after each of them. A norm has what comes before it.
+    kernel : int, optional
+        For the convolutions that have several.
+
+    Raises
+    ------
+    InputError
+        If the row has another number of convolutions, or a layer has no such size.
     """
-    width = c_in
-    for layer in module.modules():
-        if isinstance(layer, ElasticConv2d):
-            layer.resize(width, c_out)
-            width = c_out
-        elif isinstance(layer, ElasticBatchNorm2d):
-            layer.resize(width)
+    layers = [m for m in row.modules() if isinstance(m, (ElasticConv2d, ElasticBatchNorm2d))]
+    convolutions = sum(isinstance(m, ElasticConv2d) for m in layers)
+    if convolutions + 1 != len(widths):
+        raise InputError(f"a row of {convolutions} convolutions has {convolutions + 1} widths, not {len(widths)}")
+    after = 0
+    for layer in layers:
+        if isinstance(layer, ElasticBatchNorm2d):
+            layer.resize(widths[after])
+        else:
+            layer.resize(widths[after], widths[after + 1], kernel if len(layer.kernels) > 1 else None)
+            after += 1
 
 
 def _centre(weight: Tensor, kernel: int) -> Tensor:
