@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ogive._errors import InputError
+from ogive._errors import InputError, UnknownNameError
 from ogive.nn._template_mixture import Mixture
 from ogive.nn.supernet import SuperNetwork, active_state
 from ogive.nn.template import block, merge, merged_shape, output_shape
@@ -220,9 +220,32 @@ class SuperTemplateNetwork(SuperNetwork):
 
     # ---------------------------------------------------------------- revisions
 
-    def adopt(self, older: SuperTemplateNetwork) -> None:
-        """Take over the blocks and gates of an earlier revision; what has no place here goes to the attic."""
+    def adopt(self, older: SuperTemplateNetwork, copies: Mapping[str, str]) -> None:
+        """Take over the blocks and gates of an earlier revision; what has no place here goes to the attic.
+
+        Parameters
+        ----------
+        older : SuperTemplateNetwork
+        copies : mapping of str to str
+            Ids of new nodes, and of the older nodes whose weights they start with.
+
+        Raises
+        ------
+        InputError
+            If a node is not new, there is no older one of that id, or their blocks have weights of different shapes.
+        """
         known = older.attic | older.parts
+        for node, sibling in copies.items():
+            if node not in self._names:
+                raise UnknownNameError.of("node of the template", node, self._names)
+            for c, name in self._names[node].items():
+                source = known.get(older._names.get(sibling, {}).get(c, ""))
+                state = source.state_dict() if source is not None else {}
+                if name in known or not _fits(self.parts[name], state):
+                    raise InputError(
+                        f"node '{node}' cannot start as a copy of '{sibling}'; give a new node of its shapes"
+                    )
+                self.parts[name].load_state_dict(state)
         self.parts = {name: known.get(name, module) for name, module in self.parts.items()}
         self.attic = {name: module for name, module in known.items() if name not in self.parts}
         self._recipes |= {name: older._recipes[name] for name in self.attic}
@@ -230,17 +253,28 @@ class SuperTemplateNetwork(SuperNetwork):
         self._arrange()
 
     def attic_recipes(self) -> dict[str, Recipe]:
-        """Return what `furnish` needs, as plain data."""
+        """Return how the attic's blocks are made, as plain data."""
         return {name: self._recipes[name] for name in self.attic}
 
-    def furnish(self, recipes: Mapping[str, Recipe]) -> None:
-        """Fill the attic with blocks made by recipe, for weights that are loaded next."""
+    def attic_state(self) -> dict[str, Tensor]:
+        """Return the attic's tensors."""
+        return {f"{name}.{k}": v for name, module in self.attic.items() for k, v in module.state_dict().items()}
+
+    def furnish(self, recipes: Mapping[str, Recipe], state: Mapping[str, Tensor]) -> None:
+        """Fill the attic with blocks of these recipes and tensors."""
         self._recipes |= recipes
         self.attic = {name: self._made(recipe) for name, recipe in recipes.items()}
+        for name, module in self.attic.items():
+            module.to(next(self.parameters()).device)
+            module.load_state_dict({k: state[f"{name}.{k}"] for k in module.state_dict()})
 
     def _made(self, recipe: Recipe) -> nn.Module:
         op, args, width = recipe
         return Gate() if op == "gate" else block(op, args, width, self.n_outputs)
+
+
+def _fits(module: nn.Module, state: Mapping[str, Tensor]) -> bool:
+    return {k: v.shape for k, v in module.state_dict().items()} == {k: v.shape for k, v in state.items()}
 
 
 def _told(node: SuperNode) -> str:
