@@ -165,6 +165,14 @@ def test_sizes_of_a_row_are_given_one_by_one():
 
 
 @pytest.mark.parametrize(
+    "options", [{"kernel_size": (3, 1)}, {"kernel_size": 3, "stride": (1, 2)}, {"kernel_size": 3, "padding": "same"}]
+)
+def test_convolutions_that_differ_between_the_axes_are_refused(options):
+    with pytest.raises(InputError, match="alike along both axes"):
+        elastic(nn.Conv2d(2, 2, **options))
+
+
+@pytest.mark.parametrize(
     ("layer", "size", "message"),
     [
         (ElasticConv2d(nn.Conv2d(4, 4, 5)), {"c_out": 5}, "4 -> 5"),

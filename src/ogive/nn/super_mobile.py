@@ -29,7 +29,7 @@ class Chain(nn.Sequential):
 
 
 class SuperMobileNetwork(SuperNetwork):
-    """A mobile network with one choice a slot.
+    """A mobile network whose slots hold alternatives; each is bound to the choice that decides on it.
 
     Parameters
     ----------
@@ -41,17 +41,11 @@ class SuperMobileNetwork(SuperNetwork):
         super().__init__()
         self.network = network
         network.blocks = Chain(*network.blocks)
-        self.bind_slots()
 
     @property
     def slots(self) -> list[Alternatives]:
         """The places for searched blocks, in their order."""
         return [block for block in self.network.blocks if isinstance(block, Alternatives)]
-
-    def bind_slots(self) -> None:
-        """Let each choice decide on its slot."""
-        for choice, slot in enumerate(self.slots):
-            self.bind(choice, slot)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits, ``(n, n_outputs)``."""
@@ -108,7 +102,7 @@ class ElasticMobileNetwork(SuperMobileNetwork):
     Parameters
     ----------
     network : MobileNetwork
-        Its slots are `slot_of` an elastic block.
+        Its slots are `slot_of` an elastic block; three choices decide on each, so they are not bound.
     depths : sequence of int
         Blocks of a stage, in the order of codes. A shallow stage has the first blocks of a deep one.
     places : sequence of (int, int)
@@ -132,9 +126,6 @@ class ElasticMobileNetwork(SuperMobileNetwork):
         super().__init__(network)
         self.depths, self.places, self.stages = tuple(depths), tuple(places), stages
         self.resolutions = tuple(resolutions)
-
-    def bind_slots(self) -> None:
-        """Leave the slots to `select`: three choices decide on each."""
 
     def select(self, codes: Sequence[int]) -> None:
         """Make the path of one genotype the active one; see `SuperNetwork.select`."""

@@ -120,7 +120,10 @@ class _BlockBySlot(Mobile):
             # A slot that must not be empty lacks the last option.
             named = zip(choice.options, self.skeleton.blocks, strict=False)
             slots.append(Alternatives({name: self._module(slot, block) for name, block in named}))
-        return SuperMobileNetwork(self._network(slots, task))
+        network = SuperMobileNetwork(self._network(slots, task))
+        for number, place in enumerate(slots):
+            network.bind(number, place)
+        return network
 
 
 class ProxylessNAS(_BlockBySlot):
