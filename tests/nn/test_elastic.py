@@ -127,7 +127,7 @@ def test_an_elastic_network_has_the_names_and_the_very_parameters_of_the_plain_o
 @given(st.integers(1, 6), st.integers(1, 8), st.booleans())
 def test_a_resized_row_is_the_plain_row_of_that_size(c_in, c_out, training):
     network = elastic(small_network())
-    resize(network, c_in, c_out)
+    resize(network, c_in, c_out, c_out)
     narrow = nn.Sequential(
         ReLUConvBN(c_in, c_out, 3), nn.Sequential(nn.Conv2d(c_out, c_out, 1), nn.BatchNorm2d(c_out)), nn.Flatten()
     )
@@ -149,6 +149,27 @@ def test_a_resized_row_is_the_plain_row_of_that_size(c_in, c_out, training):
 def test_kernels_apply_to_the_convolutions_that_have_the_largest():
     network = elastic(nn.Sequential(nn.Conv2d(2, 2, 1), nn.Conv2d(2, 2, 5, padding=2)), kernels=(3, 5))
     assert [layer.kernels for layer in network] == [(1,), (5, 3)]
+
+
+def test_sizes_of_a_row_are_given_one_by_one():
+    row = elastic(
+        nn.Sequential(nn.BatchNorm2d(4), nn.Conv2d(4, 6, 5), nn.BatchNorm2d(6), nn.Conv2d(6, 4, 1)), kernels=(3, 5)
+    )
+    resize(row, 2, 5, 3, kernel=3)
+    norm1, wide, norm2, back = row
+    assert (norm1.active, norm2.active) == (2, 5)
+    assert (wide.active_in, wide.active_out, wide.active_kernel) == (2, 5, 3)
+    assert (back.active_in, back.active_out, back.active_kernel) == (5, 3, 1)
+    with pytest.raises(InputError, match="2 convolutions has 3 widths, not 2"):
+        resize(row, 2, 5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"kernel_size": (3, 1)}, {"kernel_size": 3, "stride": (1, 2)}, {"kernel_size": 3, "padding": "same"}]
+)
+def test_convolutions_that_differ_between_the_axes_are_refused(options):
+    with pytest.raises(InputError, match="alike along both axes"):
+        elastic(nn.Conv2d(2, 2, **options))
 
 
 @pytest.mark.parametrize(

@@ -310,8 +310,8 @@ WRONG = {
         "node 'x': channels is a whole number from 1 to 4096, or a factor as 'x2', not '2x'",
     ),
     "merge": (
-        changed(nodes=lambda n: [*n, {"id": "x", "op": "identity", "merge": "mean"}]),
-        "node 'x': merge is one of sum, concat, not 'mean'",
+        changed(nodes=lambda n: [*n, {"id": "x", "op": "identity", "merge": "mix"}]),
+        "node 'x': merge is one of sum, mean, concat, gated, not 'mix'",
     ),
     "id twice": (changed(nodes=lambda n: [*n, n[1]]), "id 'stem' is used twice"),
     "id like a group": (changed(groups=lambda g: [*g, {"id": "stem", "options": []}]), "id 'stem' is used twice"),

@@ -16,6 +16,8 @@ from ogive.spaces.base import Space, get_space
 from ogive.tasks.base import Split, SplitName, Task
 from ogive.testing.metric import MetricSuite
 from ogive.training.config import TrainConfig
+from ogive.training.supernet import Supernet
+from ogive.training.supernet_trainer import SupernetTrainer
 
 PLUGIN = Path(__file__).parents[2] / "examples" / "plugins" / "metric.py"
 OWN = {"skips", "widest"}
@@ -42,6 +44,7 @@ CONTEXT = Context(
         "train": TrainConfig(epochs=1, batch_size=12),
         "zero_cost": {"batch_size": 12},
         "host": HostConfig(protocol=Protocol(runs=3, rounds=2)),
+        "supernet": SupernetTrainer(Supernet(SPACE, Blobs()), Blobs()),
     },
 )
 

@@ -52,9 +52,8 @@ def find_trainer(source: Any, metric: str, task: Task | None, device: str) -> Su
     Raises
     ------
     InputError
-        If it is none of what `inside` takes.
-    StorageError
-        If the folder holds no supernet.
+        If it is none of what `inside` takes, or the folder holds no supernet that can be read. It is the study that is
+        at fault then, not one architecture.
     """
     from ogive.training.supernet import FILE
     from ogive.training.supernet_trainer import SupernetTrainer
@@ -69,8 +68,11 @@ def find_trainer(source: Any, metric: str, task: Task | None, device: str) -> Su
         )
     file = Path(source) / FILE
     if not file.is_file():
-        raise StorageError(f"'{source}' holds no {FILE}; make one with ogive supernet train --out {source}")
-    return _loaded(file.resolve(), file.stat().st_mtime_ns, task, device)
+        raise InputError(f"'{source}' holds no {FILE}; make one with ogive supernet train --out {source}")
+    try:
+        return _loaded(file.resolve(), file.stat().st_mtime_ns, task, device)
+    except StorageError as error:
+        raise InputError(str(error)) from error
 
 
 @lru_cache(maxsize=2)

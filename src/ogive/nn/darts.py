@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,18 +10,22 @@ from torch import Tensor, nn
 from ogive._errors import InputError
 from ogive.nn.blocks import FactorizedReduction, ReLUConvBN
 from ogive.nn.separable import dilated_conv, separable_conv
+from ogive.nn.supernet import Alternatives
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    Edges = Sequence[tuple[str, int]]
+    Operation = str | tuple[str, ...]
+    Edges = Sequence[tuple[Operation, int]]
 
 AUXILIARY_SIDE = 8
 """Smallest resolution the auxiliary head reads."""
 
 
-def cell_operation(name: str, channels: int, stride: int) -> nn.Module | None:
-    """Return the operation called `name`, or None where the edge carries nothing."""
+def cell_operation(name: Operation, channels: int, stride: int) -> nn.Module | None:
+    """Return the operation called `name`, or None where the edge carries nothing; several names compete."""
+    if isinstance(name, tuple):
+        return Alternatives({n: cell_operation(n, channels, stride) for n in name})
     kind, _, size = name.rpartition("_")
     if kind == "sep_conv":
         return separable_conv(channels, int(size[0]), stride)
@@ -41,8 +45,9 @@ class TwoInputCell(nn.Module):
 
     Parameters
     ----------
-    edges : sequence of (str, int)
-        Operation and source of the two edges of each node; sources 0 and 1 are the inputs, 2 is the first node.
+    edges : sequence of (str or tuple of str, int)
+        Operation and source of the two edges of each node; sources 0 and 1 are the inputs, 2 is the first node. A
+        tuple holds all its operations, as `Alternatives`.
     c_before, c_in : int
         Channels of the cell before the last and of the last one.
     c : int
@@ -63,6 +68,7 @@ class TwoInputCell(nn.Module):
         self.last = ReLUConvBN(c_in, c, 1)
         self.sources = [source for _, source in edges]
         self.stride = stride
+        self.incoming: list[tuple[int, ...]] = [(i, i + 1) for i in range(0, len(edges), 2)]
         self.ops = nn.ModuleDict()
         for i, (op, source) in enumerate(edges):
             module = cell_operation(op, c, stride if source < 2 else 1)
@@ -72,17 +78,22 @@ class TwoInputCell(nn.Module):
     def forward(self, before: Tensor, last: Tensor, drop_path: float = 0.0) -> Tensor:
         """Return the four nodes side by side, ``(n, 4c, h, w)``."""
         states = [self.before(before), self.last(last)]
-        for i in range(0, len(self.sources), 2):
-            states.append(self._term(i, states, drop_path) + self._term(i + 1, states, drop_path))
+        for edges in self.incoming:
+            first, *others = (self._term(i, states, drop_path) for i in edges)
+            states.append(sum(others, start=first))
         return torch.cat(states[2:], dim=1)
 
     def _term(self, i: int, states: list[Tensor], drop_path: float) -> Tensor:
         source, key = self.sources[i], str(i)
         x = states[source]
-        if key not in self.ops:
-            return torch.zeros_like(x[:, :, :: self.stride, :: self.stride] if source < 2 else x)
-        y: Tensor = self.ops[key](x)
-        if self.training and drop_path > 0 and not isinstance(self.ops[key], nn.Identity):
+        op = self.ops[key] if key in self.ops else None  # noqa: SIM401 - a ModuleDict has no get
+        if isinstance(op, Alternatives) and op.weights is None:
+            op = op.table[op.active]
+        y: Tensor | None = None if op is None else op(x)
+        if y is None or not y.dim():  # nothing, or a mixture in which no operation runs
+            zeros = torch.zeros_like(x[:, :, :: self.stride, :: self.stride] if source < 2 else x)
+            return zeros if y is None else zeros + y
+        if self.training and drop_path > 0 and not isinstance(op, nn.Identity):
             kept = torch.empty((len(y), 1, 1, 1), device=y.device, dtype=y.dtype).bernoulli_(1 - drop_path)
             y = y * kept / (1 - drop_path)
         return y
@@ -137,6 +148,8 @@ class DartsNetwork(nn.Module):
         If the examples are too small for the auxiliary head.
     """
 
+    cell: ClassVar[type[TwoInputCell]] = TwoInputCell
+
     def __init__(
         self,
         normal: Edges,
@@ -159,7 +172,7 @@ class DartsNetwork(nn.Module):
             reduce = i in (layers // 3, self.branch)
             c *= 2 if reduce else 1
             edges, stride = (reduction, 2) if reduce else (normal, 1)
-            self.cells.append(TwoInputCell(edges, c_before, c_in, c, stride, halve_before=reduced))
+            self.cells.append(self.cell(edges, c_before, c_in, c, stride, halve_before=reduced))
             c_before, c_in, reduced = c_in, 4 * c, reduce
         self.head = nn.Linear(c_in, n_outputs)
         self.auxiliary: nn.Module | None = None

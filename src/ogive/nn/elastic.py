@@ -3,6 +3,8 @@
 Cai, Gan, Wang, Zhang and Han, "Once-for-All: Train One Network and Specialize It for Efficient Deployment", ICLR 2020,
 section 3.3. An elastic layer is made of the largest plain layer and takes its parameters over; `resize` says how much
 of it runs, and `active_state` gives the parameters of a plain layer of that size, under a plain layer's names.
+
+The rest of a weight has a gradient of zero then, not none: momentum and weight decay still move it.
 """
 
 from __future__ import annotations
@@ -28,12 +30,17 @@ class ElasticConv2d(nn.Conv2d):
     Parameters
     ----------
     conv : Conv2d
-        The convolution at its largest, the same along both axes, padded with zeros.
+        The convolution at its largest, alike along both axes and padded with zeros.
     kernels : sequence of int
         Smaller kernel sizes to choose from, odd where the convolution's is odd.
     transform : bool
         Whether a kernel is a learned linear map of the centre of the next larger one (one map for all channels, at
         first the identity), and not the centre itself.
+
+    Raises
+    ------
+    InputError
+        If the convolution is of another kind.
 
     Attributes
     ----------
@@ -42,6 +49,9 @@ class ElasticConv2d(nn.Conv2d):
     """
 
     def __init__(self, conv: nn.Conv2d, kernels: Sequence[int] = (), *, transform: bool = False) -> None:
+        axes = (conv.kernel_size, conv.stride, conv.padding, conv.dilation)
+        if conv.padding_mode != "zeros" or any(pair[0] != pair[1] for pair in axes):
+            raise InputError(f"{conv} cannot be elastic: it must be alike along both axes and padded with zeros")
         super().__init__(
             conv.in_channels,
             conv.out_channels,
@@ -115,8 +125,8 @@ class ElasticConv2d(nn.Conv2d):
 class ElasticBatchNorm2d(nn.BatchNorm2d):
     """A batch normalisation of the first channels.
 
-    Every width has the same running statistics, which fit none of them well: estimate them anew for a network that is
-    to be scored (Once-for-All, section 3.3; Yu and Huang, ICCV 2019, section 4).
+    All widths share one set of running statistics, which fits none of them well: estimate them anew for a network that
+    is to be scored (Yu and Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019).
 
     Parameters
     ----------
@@ -208,7 +218,8 @@ def elastic(module: nn.Module, *, kernels: Sequence[int] = (), transform: bool =
     Parameters
     ----------
     module : Module
-        The network, or one layer. Its children are replaced in place, under their names.
+        The network, or one layer. Its children are replaced in place, under their names. Options of a place where
+        several compete are made elastic before they get there.
     kernels : sequence of int
         Sizes to choose from for the convolutions that have the largest of them.
     transform : bool
@@ -227,18 +238,34 @@ def elastic(module: nn.Module, *, kernels: Sequence[int] = (), transform: bool =
     return module
 
 
-def resize(module: nn.Module, c_in: int, c_out: int) -> None:
-    """Choose the width of a straight row of elastic convolutions and norms, such as a `ReLUConvBN`.
+def resize(row: nn.Module, *widths: int, kernel: int | None = None) -> None:
+    """Choose the sizes of elastic convolutions and norms in a straight row, such as a `ReLUConvBN`.
 
-    The first convolution maps `c_in` to `c_out` channels, the others keep `c_out`; a norm has what comes before it.
+    Parameters
+    ----------
+    row : Module
+        Its convolutions run one after the other, in the order in which it lists them.
+    *widths : int
+        Channels before the first convolution and after each of them. A norm has what comes before it.
+    kernel : int, optional
+        For the convolutions that have several.
+
+    Raises
+    ------
+    InputError
+        If the row has another number of convolutions, or a layer has no such size.
     """
-    width = c_in
-    for layer in module.modules():
-        if isinstance(layer, ElasticConv2d):
-            layer.resize(width, c_out)
-            width = c_out
-        elif isinstance(layer, ElasticBatchNorm2d):
-            layer.resize(width)
+    layers = [m for m in row.modules() if isinstance(m, (ElasticConv2d, ElasticBatchNorm2d))]
+    convolutions = sum(isinstance(m, ElasticConv2d) for m in layers)
+    if convolutions + 1 != len(widths):
+        raise InputError(f"a row of {convolutions} convolutions has {convolutions + 1} widths, not {len(widths)}")
+    after = 0
+    for layer in layers:
+        if isinstance(layer, ElasticBatchNorm2d):
+            layer.resize(widths[after])
+        else:
+            layer.resize(widths[after], widths[after + 1], kernel if len(layer.kernels) > 1 else None)
+            after += 1
 
 
 def _centre(weight: Tensor, kernel: int) -> Tensor:

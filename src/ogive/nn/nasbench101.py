@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from ogive.nn.conv import ConvBNReLU
+from ogive.nn.supernet import Alternatives
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Operation = str | tuple[str, ...]
 
 
-def vertex_operation(name: str, channels: int) -> nn.Module:
-    """Return the operation called `name`, which keeps its shape."""
+def vertex_operation(name: Operation, channels: int) -> nn.Module:
+    """Return the operation called `name`, which keeps its shape; several names compete."""
+    if isinstance(name, tuple):
+        return Alternatives({n: vertex_operation(n, channels) for n in name})
     if name == "maxpool3x3":
         return nn.MaxPool2d(3, stride=1, padding=1)
     return ConvBNReLU(channels, channels, {"conv1x1-bn-relu": 1, "conv3x3-bn-relu": 3}[name])
@@ -31,8 +36,8 @@ class GraphCell(nn.Module):
     ----------
     edges : sequence of (int, int)
         Source and target of every edge; all vertices lie on a path from the first to the last.
-    ops : sequence of str
-        Operation of every vertex but the first and the last.
+    ops : sequence of str or tuple of str
+        Operation of every vertex but the first and the last; a tuple holds them all, as `Alternatives`.
     channels : sequence of int
         Width of the cell's input, of every vertex, and of the cell's output.
 
@@ -41,31 +46,39 @@ class GraphCell(nn.Module):
     Ying et al., NAS-Bench-101, ICML 2019, section 2.1 and supplement S1.
     """
 
-    def __init__(self, edges: Sequence[tuple[int, int]], ops: Sequence[str], channels: Sequence[int]) -> None:
+    def __init__(self, edges: Sequence[tuple[int, int]], ops: Sequence[Operation], channels: Sequence[int]) -> None:
         super().__init__()
-        self.channels, last = tuple(channels), len(channels) - 1
-        self.sources = [[s for s, t in edges if t == v and s > 0] for v in range(last + 1)]
+        self.wire(edges, channels)
         self.ops = nn.ModuleList(vertex_operation(op, c) for op, c in zip(ops, channels[1:-1], strict=True))
         fed = [t for s, t in edges if s == 0]
         self.projections = nn.ModuleDict({str(t): ConvBNReLU(channels[0], channels[t], 1) for t in fed})
 
+    def wire(self, edges: Sequence[tuple[int, int]], channels: Sequence[int]) -> None:
+        """Say what each vertex reads and how wide it is; parameters as for the cell."""
+        self.edges, self.channels = tuple(edges), tuple(channels)
+        self.sources = [[s for s, t in edges if t == v and s > 0] for v in range(len(channels))]
+
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(n, channels[0], h, w)`` to ``(n, channels[-1], h, w)``."""
-        values = [x]
-        for v, op in enumerate(self.ops, start=1):
-            terms = [values[s][:, : self.channels[v]] for s in self.sources[v]]
-            values.append(op(self._plus_input(v, sum(terms[1:], start=terms[0]) if terms else None, x)))
-        ends = [values[s] for s in self.sources[-1]]
-        return self._plus_input(len(values), torch.cat(ends, dim=1) if ends else None, x)
+        return self.run(x, self.ops, dict(self.projections.items()))
 
-    def _plus_input(self, vertex: int, value: Tensor | None, x: Tensor) -> Tensor:
-        """Add the projected input to what enters a vertex; one of the two is there."""
-        key = str(vertex)
-        if key not in self.projections:
-            assert value is not None
-            return value
-        projected: Tensor = self.projections[key](x)
-        return projected if value is None else value + projected
+    def run(self, x: Tensor, ops: Iterable[nn.Module], projections: Mapping[str, nn.Module]) -> Tensor:
+        """Return the output of the graph with these operations, and projections by the vertex they feed."""
+
+        def entering(vertex: int, value: Tensor | None) -> Tensor:
+            projection = projections.get(str(vertex))
+            if projection is None:
+                assert value is not None
+                return value
+            projected: Tensor = projection(x)
+            return projected if value is None else value + projected
+
+        values = [x]
+        for v, op in enumerate(ops, start=1):
+            terms = [values[s][:, : self.channels[v]] for s in self.sources[v]]
+            values.append(op(entering(v, sum(terms[1:], start=terms[0]) if terms else None)))
+        ends = [values[s] for s in self.sources[-1]]
+        return entering(len(values), torch.cat(ends, dim=1) if ends else None)
 
 
 class GraphCellNetwork(nn.Module):
@@ -86,10 +99,12 @@ class GraphCellNetwork(nn.Module):
     n_outputs : int
     """
 
+    cell: ClassVar[type[GraphCell]] = GraphCell
+
     def __init__(
         self,
         edges: Sequence[tuple[int, int]],
-        ops: Sequence[str],
+        ops: Sequence[Operation],
         channels: Sequence[Sequence[int]],
         n_stacks: int,
         input_shape: tuple[int, ...],
@@ -101,7 +116,7 @@ class GraphCellNetwork(nn.Module):
         for i, widths in enumerate(channels):
             if i and i % (len(channels) // n_stacks) == 0:
                 self.body.append(nn.MaxPool2d(2, stride=2, ceil_mode=True))
-            self.body.append(GraphCell(edges, ops, widths))
+            self.body.append(self.cell(edges, ops, widths))
         self.head = nn.Linear(channels[-1][-1], n_outputs)
 
     def features(self, x: Tensor) -> Tensor:

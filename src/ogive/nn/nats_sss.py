@@ -18,8 +18,13 @@ def sized_cell(ops: Sequence[str], edges: Sequence[tuple[int, int]], c_in: int, 
     cell = Cell(ops, edges, c_in, c_out)
     for op, (s, t) in zip(ops, edges, strict=True):
         if op == "skip_connect" and s == 0 and c_in != c_out:
-            cell.edges[f"{s}->{t}"] = nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
+            cell.edges[f"{s}->{t}"] = widening(c_in, c_out)
     return cell
+
+
+def widening(c_in: int, c_out: int) -> nn.Sequential:
+    """Return what a skip from the input is where the width changes."""
+    return nn.Sequential(nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out))
 
 
 class SizedNetwork(nn.Module):

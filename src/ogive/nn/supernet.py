@@ -24,8 +24,10 @@ class Alternatives(nn.Module):
     ----------
     table : tuple of nn.Module or None
         Module of every code, shelved or not.
+    names : tuple of str
+        Name of every code in `options`: ``op_`` and the option.
     options : nn.ModuleDict
-        The modules that are not shelved, by name: what `parameters` and the like see.
+        The modules that are not shelved: what `parameters` and the like see.
     shelved : set of int
         Codes that are put away.
     active : int
@@ -38,7 +40,8 @@ class Alternatives(nn.Module):
 
     def __init__(self, options: Mapping[str, nn.Module | None]) -> None:
         super().__init__()
-        self.names = tuple(options)
+        # The prefix keeps names apart from the methods of a module, such as "half".
+        self.names = tuple(f"op_{name}" for name in options)
         self.table = tuple(options.values())
         self.options = nn.ModuleDict()
         self.shelved: set[int] = set()

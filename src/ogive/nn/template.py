@@ -31,6 +31,16 @@ class Step(NamedTuple):
     args: Mapping[str, Any]
     sources: tuple[str, ...]
 
+    @property
+    def merge(self) -> str:
+        """How several inputs become one; an input node has none to merge."""
+        return str(self.args.get("merge", "sum"))
+
+    @property
+    def gated(self) -> bool:
+        """Whether it learns a weight for each of its inputs."""
+        return self.merge == "gated" and len(self.sources) > 1
+
 
 def block(op: str, args: Mapping[str, Any], c_in: int, n_outputs: int) -> nn.Module:
     """Return the block called `op` for an input of `c_in` channels, its weights freshly initialised."""
@@ -105,8 +115,31 @@ def merged_shape(node: str, merge: str, shapes: Sequence[tuple[str, Shape3]]) ->
     return (sum(s[0] for _, s in shapes), *shape[1:]) if free else shape
 
 
+def merge(rule: str, read: Sequence[Tensor], gates: Tensor | None = None) -> Tensor:
+    """Return what a node makes of its inputs before its block sees them.
+
+    Parameters
+    ----------
+    rule : {"sum", "mean", "concat", "gated"}
+    read : sequence of Tensor
+    gates : Tensor, (n_inputs,), optional
+        For "gated": the softmax over the inputs weighs them, so that equal gates give the mean.
+    """
+    if len(read) == 1:
+        return read[0]
+    if rule == "concat":
+        return torch.cat(list(read), dim=1)
+    if rule == "gated":
+        assert gates is not None
+        read = [w * y for w, y in zip(torch.softmax(gates, dim=0), read, strict=True)]
+    total = sum(read[1:], start=read[0])
+    return total / len(read) if rule == "mean" else total
+
+
 class TemplateNetwork(nn.Module):
     """Runs the nodes one after the other; several outputs are averaged.
+
+    A node that weighs several inputs by gates learns one number for each, all equal at first.
 
     Parameters
     ----------
@@ -126,22 +159,24 @@ class TemplateNetwork(nn.Module):
         super().__init__()
         self.steps = tuple(steps)
         self.blocks = nn.ModuleList()
+        self.gates = nn.ParameterDict()
         shapes: dict[str, Shape3] = {}
-        for step in steps:
+        for i, step in enumerate(steps):
             shape = tuple(input_shape)
             if step.op != "input":
                 shape = merged_shape(step.id, step.args["merge"], [(s, shapes[s]) for s in step.sources])
             shapes[step.id] = output_shape(step.id, step.op, step.args, shape, n_outputs)
             self.blocks.append(block(step.op, step.args, shape[0], n_outputs))
+            if step.gated:
+                self.gates[str(i)] = nn.Parameter(torch.zeros(len(step.sources)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits, ``(n, n_outputs)``."""
         values: dict[str, Tensor] = {}
         logits: list[Tensor] = []
-        for step, module in zip(self.steps, self.blocks, strict=True):
+        for i, (step, module) in enumerate(zip(self.steps, self.blocks, strict=True)):
             read = [values[source] for source in step.sources] or [x]
-            concat = step.args.get("merge") == "concat"
-            y: Tensor = module(torch.cat(read, dim=1) if concat else sum(read[1:], start=read[0]))
+            y: Tensor = module(merge(step.merge, read, self.gates[str(i)] if step.gated else None))
             values[step.id] = y
             if step.op == "output":
                 logits.append(y)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 _TIMES = re.compile(r"x([1-9]\d?)")
 
-MERGES = ("sum", "concat")
-"""What a node does with several inputs."""
+MERGES = ("sum", "mean", "concat", "gated")
+"""What a node does with several inputs: ``gated`` weighs them by the softmax of one learned number each."""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,12 @@ from ogive.spaces._mobile_skeleton import QUANTITIES, Block, Skeleton, Slot
 from ogive.spaces.base import Genotypes, Graphs, Space, TaskShape, image_shape
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
     from torch import nn
+
+    from ogive.nn.mobile import MobileNetwork
 
 
 class Mobile(Space):
@@ -82,24 +84,51 @@ class Mobile(Space):
 
         Where the resolution is chosen, the network first resizes its images to it, unless they have it already.
         """
-        from ogive.nn.mobile import MobileNetwork, conv_bn
+        from torch import nn
 
         rows = self.check(genotype)
-        skeleton, shape = self.skeleton, image_shape(self.name, task)
+        blocks = [self.skeleton.blocks[code] for code in self.slots(rows)[0]]
+        modules = (self._module(slot, block) for slot, block in zip(self.skeleton.slots, blocks, strict=True))
+        filled = (module for module in modules if not isinstance(module, nn.Identity))
         side = int(self.resolution(rows)[0]) if self.resolutions else None
-        chosen = [skeleton.blocks[code] for code in self.slots(rows)[0]]
-        filled = [(s, b) for s, b in zip(skeleton.slots, chosen, strict=True) if b.kernel or not s.keeps_shape]
-        if skeleton.fixed:
-            filled = [(skeleton.fixed, skeleton.FIRST), *filled]
-        act = skeleton.activation
+        return self._network(filled, task, None if task.input_shape[1:] == (side, side) else side)
+
+    def _network(self, blocks: Iterable[nn.Module], task: TaskShape, resolution: int | None = None) -> MobileNetwork:
+        """Return a network with these blocks in its slots; an iterator makes them, and their weights, in their turn."""
+        from ogive.nn.mobile import MobileNetwork, conv_bn
+
+        skeleton, act = self.skeleton, self.skeleton.activation
+        fixed = (self._module(slot, skeleton.FIRST) for slot in [skeleton.fixed] if slot)
         return MobileNetwork(
-            conv_bn(shape[0], skeleton.stem, 3, skeleton.stem_stride, activation=act),
-            [_module(skeleton, slot, block) for slot, block in filled],
+            conv_bn(image_shape(self.name, task)[0], skeleton.stem, 3, skeleton.stem_stride, activation=act),
+            [*fixed, *blocks],
             conv_bn(skeleton.slots[-1].c_out, skeleton.last, 1, activation=act),
             (skeleton.last, skeleton.mix, act) if skeleton.mix else None,
             skeleton.width,
             task.n_outputs,
-            None if shape[1:] == (side, side) else side,
+            resolution,
+        )
+
+    def _module(self, slot: Slot, block: Block) -> nn.Module:
+        """Return a block as a module; an empty slot is an identity, or a 1x1 convolution where the shape changes."""
+        from torch import nn
+
+        from ogive.nn.mobile import InvertedResidual, conv_bn
+
+        if not block.kernel and slot.keeps_shape:
+            return nn.Identity()
+        if not block.kernel:
+            return conv_bn(slot.c_in, slot.c_out, 1, slot.stride, activation=slot.activation)
+        return InvertedResidual(
+            slot.c_in,
+            slot.c_out,
+            slot.hidden(block),
+            block.kernel,
+            slot.stride,
+            slot.activation,
+            expand=self.skeleton.expands(block),
+            groups=block.groups,
+            squeezed=slot.squeezed(block),
         )
 
     # ---------------------------------------------------------------- representations
@@ -149,25 +178,6 @@ class Mobile(Space):
         ops = np.zeros((n, v), dtype=np.int8)
         ops[:, 1:-1], ops[:, -1] = chain, len(vocabulary) - 1
         return Graphs(ops, np.broadcast_to(np.eye(v, k=1, dtype=np.bool_), (n, v, v)).copy(), vocabulary)
-
-
-def _module(skeleton: Skeleton, slot: Slot, block: Block) -> nn.Module:
-    """Return a block as a module; an empty slot that changes the shape is a 1x1 convolution."""
-    from ogive.nn.mobile import InvertedResidual, conv_bn
-
-    if not block.kernel:
-        return conv_bn(slot.c_in, slot.c_out, 1, slot.stride, activation=slot.activation)
-    return InvertedResidual(
-        slot.c_in,
-        slot.c_out,
-        slot.hidden(block),
-        block.kernel,
-        slot.stride,
-        slot.activation,
-        expand=skeleton.expands(block),
-        groups=block.groups,
-        squeezed=slot.squeezed(block),
-    )
 
 
 def checked_width(space: str, width: float) -> float:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ogive.nn.supernet import SuperNetwork
+    from ogive.spaces._types import TaskShape
+
 KERNELS, EXPANSIONS, DEPTHS = (3, 5, 7), (3, 4, 6), (2, 3, 4)
 """What a block and a stage choose from."""
 
@@ -110,6 +113,30 @@ class Elastic(Mobile):
         for part in self._columns(out):
             part[dead] = 0
         return out
+
+    def supernet(self, task: TaskShape) -> SuperNetwork:
+        """Return the largest network, with the others inside it: first blocks, first channels, centres of kernels."""
+        from ogive.nn.super_mobile import ElasticInvertedResidual, ElasticMobileNetwork, slot_of
+
+        expansions = [Block(max(KERNELS), e) for e in EXPANSIONS]
+        blocks = [
+            ElasticInvertedResidual(
+                slot.c_in,
+                slot.c_out,
+                KERNELS,
+                [(slot.hidden(block), slot.squeezed(block)) for block in expansions],
+                slot.stride,
+                slot.activation,
+            )
+            for slot in self.skeleton.slots
+        ]
+        return ElasticMobileNetwork(
+            self._network([slot_of(block) for block in blocks], task, max(self.resolutions, default=None)),
+            DEPTHS,
+            list(zip(self._stage.tolist(), self._place.tolist(), strict=True)),
+            self.elastic,
+            self.resolutions,
+        )
 
     # ---------------------------------------------------------------- strings
 

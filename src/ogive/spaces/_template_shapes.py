@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ogive._errors import InputError
 from ogive.nn.template import merged_shape, output_shape
@@ -19,10 +19,15 @@ MAX_SHAPES = 256
 """Most shapes that may enter one node."""
 
 
-def possible_shapes(
-    wiring: Wiring, groups: Sequence[Group], input_shape: Shape3, n_outputs: int
-) -> dict[str, set[Shape3]]:
-    """Return the shapes each node's output can have, and check that shapes agree along every permitted edge.
+class Passing(NamedTuple):
+    """The shapes that can enter a node's block, its inputs merged, and those that its output can have."""
+
+    entering: set[Shape3]
+    leaving: set[Shape3]
+
+
+def possible_shapes(wiring: Wiring, groups: Sequence[Group], input_shape: Shape3, n_outputs: int) -> dict[str, Passing]:
+    """Return the shapes that can pass each node, and check that shapes agree along every permitted edge.
 
     Whatever may enter a node at the same time must agree; only options of a group that takes one at most exclude each
     other. Where sources of a concatenation may be left out, every width that can arise is followed.
@@ -32,17 +37,19 @@ def possible_shapes(
     InputError
         If shapes disagree or a block cannot take what may enter it, naming the node.
     """
-    found: list[set[Shape3]] = []
+    found: list[Passing] = []
     for node, slots in zip(wiring.nodes, wiring.slots(groups)[0], strict=True):
         entering = {tuple(input_shape)} if node.op == "input" else _entering(node, slots, wiring, found)
-        found.append({output_shape(node.id, node.op, node.args, s, n_outputs) for s in sorted(entering)})
+        found.append(
+            Passing(entering, {output_shape(node.id, node.op, node.args, s, n_outputs) for s in sorted(entering)})
+        )
     return {node.id: shapes for node, shapes in zip(wiring.nodes, found, strict=True)}
 
 
-def _entering(node: Node, slots: Sequence[Slot], wiring: Wiring, found: Sequence[set[Shape3]]) -> set[Shape3]:
+def _entering(node: Node, slots: Sequence[Slot], wiring: Wiring, found: Sequence[Passing]) -> set[Shape3]:
     """Return the shapes of what can enter a node, merged."""
     options = [
-        [(wiring.nodes[arc.source].id, shape) for arc in slot.arcs for shape in sorted(found[arc.source])]
+        [(wiring.nodes[arc.source].id, shape) for arc in slot.arcs for shape in sorted(found[arc.source].leaving)]
         for slot in slots
     ]
     if len(slots) == 1:
@@ -52,7 +59,7 @@ def _entering(node: Node, slots: Sequence[Slot], wiring: Wiring, found: Sequence
     first, shape = pairs[0]
     for source, other in pairs:
         merged_shape(node.id, merge, [(first, shape), (source, other)])
-    if merge == "sum":
+    if merge != "concat":
         return {shape}
     widths = {0}
     for slot, choices in zip(slots, options, strict=True):

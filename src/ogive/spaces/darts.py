@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from ogive.nn.supernet import SuperNetwork
+
 OPS = (
     "max_pool_3x3",
     "avg_pool_3x3",
@@ -197,6 +199,15 @@ class DARTS(Space):
         shape = image_shape(self.name, task)
         options = {"auxiliary": self.auxiliary, "drop_path": self.drop_path}
         return DartsNetwork(normal, reduction, self.C, self.layers, shape, task.n_outputs, **options)  # type: ignore[arg-type]
+
+    def supernet(self, task: TaskShape) -> SuperNetwork:
+        """Return the network with all operations between all pairs of states; `none` is one where the space has it."""
+        from ogive.nn.super_darts import SuperDartsNetwork
+
+        pairs = [[(0, 1)], *(_PAIRS[node] for node in NODES[1:])]
+        shape = image_shape(self.name, task)
+        options = {"auxiliary": self.auxiliary, "drop_path": self.drop_path}
+        return SuperDartsNetwork(self.ops, pairs, self.C, self.layers, shape, task.n_outputs, **options)
 
     def count(self, genotypes: Genotypes, task: TaskShape) -> Mapping[str, NDArray[np.int64]]:
         """Return exact ``params``, ``macs``, ``relus`` and ``depth`` in closed form.

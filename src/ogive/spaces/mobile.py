@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ogive.nn.supernet import SuperNetwork
+    from ogive.spaces.base import TaskShape
+
 __all__ = ["FBNet", "LookupTable", "Mobile", "MobileNetV2", "MobileNetV3", "OnceForAll", "ProxylessNAS"]
 
 RESOLUTIONS = tuple(range(128, 225, 4))
@@ -106,6 +109,21 @@ class _BlockBySlot(Mobile):
                 out[:, start:end] = np.take_along_axis(part, np.argsort(part == empty, axis=1, kind="stable"), axis=1)
             start = end
         return out
+
+    def supernet(self, task: TaskShape) -> SuperNetwork:
+        """Return the network with all blocks in every slot."""
+        from ogive.nn.super_mobile import SuperMobileNetwork
+        from ogive.nn.supernet import Alternatives
+
+        slots = []
+        for slot, choice in zip(self.skeleton.slots, self.choices, strict=True):
+            # A slot that must not be empty lacks the last option.
+            named = zip(choice.options, self.skeleton.blocks, strict=False)
+            slots.append(Alternatives({name: self._module(slot, block) for name, block in named}))
+        network = SuperMobileNetwork(self._network(slots, task))
+        for number, place in enumerate(slots):
+            network.bind(number, place)
+        return network
 
 
 class ProxylessNAS(_BlockBySlot):

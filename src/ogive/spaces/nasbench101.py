@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from ogive.nn.supernet import SuperNetwork
+
 OPS = ("conv3x3-bn-relu", "conv1x1-bn-relu", "maxpool3x3")
 """Operations in the order of their published labels 0, 1, 2."""
 
@@ -149,16 +151,30 @@ class NASBench101(Space):
         """Return the published network: a stem, three stacks of N cells between max-poolings, a linear head."""
         from ogive.nn.nasbench101 import GraphCellNetwork
 
-        graphs = self.graph(self.check(genotype))
-        v = int((graphs.ops[0] >= 0).sum())
-        adjacency = graphs.adjacency[:, :v, :v]
-        ops = [graphs.vocabulary[o] for o in graphs.ops[0, 1 : v - 1]]
-        edges = [(int(s), int(t)) for s, t in np.argwhere(adjacency[0])]
-        widths = []
-        for c_in, c_out in self._cell_widths():
-            inner = vertex_channels(adjacency, c_out)[0, 1:].tolist()
-            widths.append([c_in, *inner])
+        (row,) = self.check(genotype)
+        vertices, edges, widths = self._cells(row)
+        ops = [OPS[row[len(EDGES) + v - 1]] for v in vertices]
         return GraphCellNetwork(edges, ops, widths, STACKS, image_shape(self.name, task), task.n_outputs)
+
+    def supernet(self, task: TaskShape) -> SuperNetwork:
+        """Return the network with all operations on every vertex, as wide as a vertex can be; less is a slice."""
+        from ogive.nn.super_nasbench101 import SuperGraphCellNetwork
+
+        widths, shape = self._cell_widths(), image_shape(self.name, task)
+        return SuperGraphCellNetwork(self._cells, OPS, VERTICES, widths, STACKS, shape, task.n_outputs)
+
+    def _cells(self, genotype: Sequence[int]) -> tuple[list[int], list[tuple[int, int]], list[list[int]]]:
+        """Return which inner vertices a valid genotype keeps, the edges between what is kept, and all widths.
+
+        Edges number the kept vertices anew, with the input and output. Widths are those of the input, the kept
+        vertices and the output of every cell of the network.
+        """
+        pruned, live = _pruned(np.asarray(genotype)[None])
+        kept = np.flatnonzero(live[0])
+        adjacency = _matrix(pruned)[:, kept][:, :, kept]
+        widths = [[c_in, *vertex_channels(adjacency, c)[0, 1:].tolist()] for c_in, c in self._cell_widths()]
+        edges = [(int(s), int(t)) for s, t in np.argwhere(adjacency[0])]
+        return kept[1:-1].tolist(), edges, widths
 
     def _cell_widths(self) -> list[tuple[int, int]]:
         """Return the width of the input and of the output of every cell."""

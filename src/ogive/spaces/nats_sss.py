@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from ogive.nn.supernet import SuperNetwork
+
 WIDTHS = tuple(str(width) for width in range(8, 65, 8))
 
 CELL = ("nor_conv_3x3", "nor_conv_3x3", "nor_conv_3x3", "skip_connect", "nor_conv_3x3", "nor_conv_3x3")
@@ -55,6 +57,13 @@ class NATSSize(Space):
         (row,) = self.check(genotype)
         widths = [int(WIDTHS[code]) for code in row]
         return SizedNetwork(CELL, EDGES, widths, image_shape(self.name, task), task.n_outputs)
+
+    def supernet(self, task: TaskShape) -> SuperNetwork:
+        """Return the widest network, of which the first channels of every part may run alone."""
+        from ogive.nn.super_nats_sss import SuperSizedNetwork
+
+        shape = image_shape(self.name, task)
+        return SuperSizedNetwork(CELL, EDGES, [int(w) for w in WIDTHS], shape, task.n_outputs)
 
     def count(self, genotypes: Genotypes, task: TaskShape) -> Mapping[str, NDArray[np.int64]]:
         """Return exact ``params``, ``macs``, ``relus`` and ``depth`` in closed form."""

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from ogive.nn.super_template import SuperTemplateNetwork
+    from ogive.nn.template import Step
+    from ogive.spaces._template_shapes import Passing
+
     Bools = NDArray[np.bool_]
 
 PROBE = Shape((3, 32, 32), 10)
@@ -177,6 +181,28 @@ class Template(Space):
         """
         return self._liveness.canonical(np.asarray(genotypes, dtype=self.dtype))
 
+    @property
+    def part_names(self) -> tuple[tuple[str, str], ...]:
+        """Group and node of every alternative, then ``off`` and ``on`` of every optional edge."""
+        nodes = [(group.id, option) for group in self.groups for option in group.options]
+        return (*nodes, *((edge.name, word) for edge in self.switches for word in ("off", "on")))
+
+    @cached_property
+    def part_sets(self) -> tuple[Bools, ...]:
+        """For every choice, which alternatives each allowed set holds, ``(options, parts of the choice)``."""
+        held = [
+            np.array([[i in chosen for i in range(len(group.options))] for chosen in group.subsets()])
+            for group in self.groups
+        ]
+        return (*held, *(np.eye(2, dtype=np.bool_) for _ in self.switches))
+
+    def parts(self, genotypes: Genotypes) -> Bools:
+        """Return which alternatives and optional edges are alive, ``(n, n_parts)``; an edge that is dead is off."""
+        nodes, arcs = self.live(genotypes)
+        members = [nodes[:, members] for members in self._liveness.members]
+        on = [arcs[:, self._liveness.switch == j].any(axis=1, keepdims=True) for j in range(len(self.switches))]
+        return np.hstack([*members, *(part for edge in on for part in (~edge, edge))])
+
     def steer(self, *, lock: Iterable[str] = (), exclude: Iterable[str] = ()) -> Self:
         """Return a copy that always has, or never has, some options of groups or optional edges.
 
@@ -253,13 +279,22 @@ class Template(Space):
         InputError
             Naming the node where shapes disagree, or whose block cannot take what may enter it.
         """
+        return {name: passing.leaving for name, passing in self._passing(task).items()}
+
+    def _passing(self, task: TaskShape) -> dict[str, Passing]:
         from ogive.spaces._template_shapes import possible_shapes
 
         return possible_shapes(self.wiring, self.groups, image_shape(self.name, task), task.n_outputs)
 
-    def build(self, genotype: Genotypes, task: TaskShape) -> nn.Module:
-        """Return the live part of the drawing as a network."""
-        from ogive.nn.template import Step, TemplateNetwork
+    def steps(self, genotype: Genotypes) -> list[Step]:
+        """Return the live nodes in topological order, each with the live nodes that it reads.
+
+        Raises
+        ------
+        InputError
+            If the genotype is no architecture.
+        """
+        from ogive.nn.template import Step
 
         row = self.check(genotype)
         (alive,), (on,) = self.live(row)
@@ -267,8 +302,39 @@ class Template(Space):
         sources: list[list[str]] = [[] for _ in nodes]
         for arc in (self.wiring.arcs[e] for e in np.flatnonzero(on)):
             sources[arc.target].append(nodes[arc.source].id)
-        steps = [Step(nodes[i].id, nodes[i].op, nodes[i].args, tuple(sources[i])) for i in np.flatnonzero(alive)]
-        return TemplateNetwork(steps, image_shape(self.name, task), task.n_outputs)
+        return [Step(nodes[i].id, nodes[i].op, nodes[i].args, tuple(sources[i])) for i in np.flatnonzero(alive)]
+
+    def build(self, genotype: Genotypes, task: TaskShape) -> nn.Module:
+        """Return the live part of the drawing as a network."""
+        from ogive.nn.template import TemplateNetwork
+
+        return TemplateNetwork(self.steps(genotype), image_shape(self.name, task), task.n_outputs)
+
+    def supernet(self, task: TaskShape) -> SuperTemplateNetwork:
+        """Return the network of the whole drawing, in which a node has one set of weights for each width it can read.
+
+        Raises
+        ------
+        InputError
+            Naming the node where shapes disagree.
+        """
+        from ogive.nn._template_mixture import SuperNode
+        from ogive.nn.super_template import SuperTemplateNetwork
+
+        passing = self._passing(task)
+        arcs: list[list[tuple[int, int]]] = [[] for _ in self.wiring.nodes]
+        for arc in self.wiring.arcs:
+            arcs[arc.target].append((arc.source, arc.switch + len(self.groups) if arc.switch >= 0 else -1))
+        places = {option: (g, k) for g, group in enumerate(self.groups) for k, option in enumerate(group.options)}
+        nodes = [
+            SuperNode(
+                node.id, node.op, node.args, frozenset(passing[node.id].entering), tuple(into), places.get(node.id)
+            )
+            for node, into in zip(self.wiring.nodes, arcs, strict=True)
+        ]
+        return SuperTemplateNetwork(
+            nodes, self.part_sets[: len(self.groups)], len(self.switches), self.steps, task.n_outputs
+        )
 
 
 def _of_spec(path: str = "", digest: str = "") -> Template:

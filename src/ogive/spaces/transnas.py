@@ -29,6 +29,9 @@ OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3")
 MODULES = {"normal": (1, 1), "wider": (2, 1), "half": (1, 2), "half_wider": (2, 2)}
 """Kinds of module and their factor on the channels and stride; digits 1 to 4 of the arch strings."""
 
+MAX_WIDENINGS = 3
+"""Most modules of the macro space that double the width."""
+
 CELL_SKELETON = (4, 1, 4, 1, 4)
 """Modules of the skeleton around the searched cell."""
 
@@ -178,7 +181,7 @@ class TransNASMacro(_TransNAS):
         codes = self._codes(genotypes)
         halvings, widenings = (codes >= 3).sum(axis=1), ((codes == 2) | (codes == 4)).sum(axis=1)
         resumes = (codes[:, 4] == 0) & (codes[:, 5] != 0)
-        inside = (halvings >= 1) & (halvings <= 4) & (widenings >= 1) & (widenings <= 3)
+        inside = (halvings >= 1) & (halvings <= 4) & (widenings >= 1) & (widenings <= MAX_WIDENINGS)
         return np.asarray(inside & ~resumes)
 
     def parse_many(self, archs: list[str]) -> Genotypes:
@@ -235,6 +238,16 @@ class TransNASMacro(_TransNAS):
         rows = self._codes(self.check(genotype))
         modules = [c for c in rows[0].tolist() if c]
         return ModuleNetwork(ResidualBlock, *self._skeleton(modules, task))
+
+    def supernet(self, task: TaskShape) -> SuperNetwork:
+        """Return the network with every module in every position, one for each width it may be entered with."""
+        from ogive.nn.blocks import ResidualBlock
+        from ogive.nn.super_cells import SuperMacroNetwork
+
+        codes = {"end": (), **{name: (code,) for code, name in enumerate(MODULES, start=1)}}
+        stages = [{option: _blocks(codes[option]) for option in choice.options} for choice in self.choices]
+        shape = image_shape(self.name, task)
+        return SuperMacroNetwork(ResidualBlock, stages, self.C, self.C << MAX_WIDENINGS, shape, task.n_outputs)
 
     def count(self, genotypes: Genotypes, task: TaskShape) -> Mapping[str, NDArray[np.int64]]:
         """Return exact ``params``, ``macs``, ``relus`` and ``depth`` in closed form."""

@@ -7,25 +7,27 @@ results, and only then is the next group drawn. Results that come in early are l
 
 An interrupted run is resumed by the same loop: it draws again from the last stored state of the strategy and takes
 what the log knows instead of measuring.
+
+Whoever steers acts between two steps of the loop. What changes the draws is logged with `Engine.turn`, the number of
+asks and tells so far, and a resumed run does it again at the same turn; see `ogive.study.pilot`.
 """
 
 from __future__ import annotations
 
 import json
 from collections import deque
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ogive._errors import InfeasibleError
-from ogive.study.problem import COUNTED, FREE, MEASURED, Measured, Problem, Rows, Status
+from ogive.study.groups import Adrift, Executor, Group, Helm
+from ogive.study.problem import COUNTED, MEASURED, Measured, Problem, Rows, Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ogive.spaces.base import Genotypes
     from ogive.strategies.base import Strategy
     from ogive.study.journal import Journal
 
@@ -35,44 +37,6 @@ _REJECTED_WEIGHT = 20
 
 Known = tuple[NDArray[np.float64], float, Status]
 """Dear values, their violation and end of an architecture that has been measured and told."""
-
-
-class Executor(Protocol):
-    """Where dear metrics are measured: in this process or in others."""
-
-    def start(self, candidate: int, genotype: Genotypes) -> None:
-        """Begin to measure a candidate."""
-
-    def wait(self) -> list[tuple[int, Measured]]:
-        """Return at least one finished measurement."""
-
-
-@dataclass
-class _Group:
-    """Candidates that were drawn together.
-
-    Those from `seen` on have not been looked at; `links` has the repeats that wait for another candidate's result.
-    """
-
-    rows: Rows
-    seen: int = 0
-    links: dict[int, int] = field(default_factory=dict)
-
-    @property
-    def complete(self) -> bool:
-        return self.seen == len(self.rows)
-
-    @property
-    def settled(self) -> bool:
-        return self.complete and not (self.rows.status == Status.PENDING).any()
-
-    @property
-    def free(self) -> bool:
-        return self.complete and bool(FREE[self.rows.status].all())
-
-    def position(self, candidate: int) -> int | None:
-        i = candidate - int(self.rows.candidate[0])
-        return i if 0 <= i < len(self.rows) else None
 
 
 class Engine:
@@ -95,6 +59,20 @@ class Engine:
         a constraint counts twenty times.
     on_change : callable, optional
         Called with all `Rows` that have come to their end.
+    helm : Helm, optional
+        Who steers.
+
+    Attributes
+    ----------
+    turn : int
+        Asks and tells so far.
+    queue : deque of Group
+    flying : set of int
+        Candidates whose dear metrics are being measured.
+    told : list of Rows
+        What the strategy has been told, as the present problem sees it.
+    before_ask : list of callable
+        Called with the engine before every ask, at the same turns in a resumed run; may change the strategy.
     """
 
     def __init__(
@@ -109,23 +87,30 @@ class Engine:
         free_repeats: bool,
         max_draws: int,
         on_change: Callable[[Rows], None] = lambda _: None,
+        helm: Helm | None = None,
     ) -> None:
         self.problem, self.strategy, self.journal, self.executor = problem, strategy, journal, executor
         self.batch, self.window, self.max_draws = batch, window, max_draws
         self.free_repeats, self.on_change = free_repeats, on_change
+        self.helm: Helm = helm or Adrift()
+        self.before_ask: list[Callable[[Engine], None]] = []
         self.asked = 0
+        self.turn = 0
         self.trials = 0
+        self.budget = self.asked_for = 0
+        self.told: list[Rows] = []
         self.note: str | None = None
         self._fruitless = 0
         self._weight = 0
         self._fruits_of_none: list[Rows] = []
-        self._queue: deque[_Group] = deque()
-        self._known: dict[bytes, Known | None] = {}
-        self._untold: dict[bytes, int] = {}
-        self._flying: set[int] = set()
+        self.queue: deque[Group] = deque()
+        self.known: dict[bytes, Known | None] = {}
+        self.untold: dict[bytes, int] = {}
+        self.flying: set[int] = set()
         self._last_snapshot = 0
-        if journal.snapshot is not None and journal.recorded is not None:
-            self._restore(journal.snapshot, journal.recorded)
+        recorded = journal.recorded(problem) if journal.snapshot is not None else None
+        if journal.snapshot is not None and recorded is not None:
+            self._restore(journal.snapshot, recorded)
 
     # ---------------------------------------------------------------- the loop
 
@@ -137,20 +122,20 @@ class Engine:
         InfeasibleError
             If no candidate met the constraints within `max_draws` draws; names each and the best value seen.
         """
-        self.note = None
+        self.note, self.budget, self.asked_for = None, trials, trials
         try:
-            while self.trials < trials and not stop():
-                room = trials - self.trials - len(self._flying)
-                unseen = next((g for g in self._queue if not g.complete), None)
+            while self.helm.attend(self, stop) and self.trials < self.budget:
+                room = self.helm.limit(self) - self.trials - len(self.flying)
+                unseen = next((g for g in self.queue if not g.complete), None)
                 if room > 0 and unseen is not None:
                     self._look(unseen, room)
-                elif room > 0 and len(self._queue) == self.window and self._queue[0].settled:
-                    self._tell(self._queue.popleft())
+                elif room > 0 and len(self.queue) >= self.window and self.queue[0].settled:
+                    self._tell(self.queue.popleft())
                     self._snapshot()
-                elif room > 0 and len(self._queue) < self.window and self._weight < self.max_draws:
+                elif room > 0 and len(self.queue) < self.window and self._weight < self.max_draws:
                     self._ask(room)
-                elif self._flying:
-                    self._collect()
+                elif self.flying:
+                    self.collect()
                 else:
                     self._give_up()
                     break
@@ -158,21 +143,32 @@ class Engine:
             self.journal.flush()
 
     def _ask(self, room: int) -> None:
+        for hook in self.before_ask:
+            hook(self)
         genotypes = np.asarray(self.strategy.ask(self.batch), dtype=self.problem.space.dtype)
-        group = _Group(Rows.blank(self.asked, genotypes, len(self.problem.metrics)))
+        group = Group(Rows.blank(self.asked, genotypes, len(self.problem.metrics)))
+        if told := getattr(self.strategy, "origins", None):
+            group.origins = [origin.kind for origin in told]
         self.asked += len(genotypes)
+        self.turn += 1
         self._look(group, room)
         if group.free:
             self._tell(group)
             self._snapshot()
         else:
-            self._queue.append(group)
+            self.queue.append(group)
 
-    def _tell(self, group: _Group) -> None:
+    def _tell(self, group: Group) -> None:
         rows = group.rows
+        if (rows.status == Status.DROPPED).any():
+            rows = rows.take(rows.status != Status.DROPPED)
+        self.turn += 1
+        if not len(rows):
+            return
         self.strategy.tell(rows.genotypes, self.problem.worth(rows), rows.violation)
+        self.told.append(rows)
         if self.free_repeats:
-            self._learn(rows)
+            self.learn(rows)
         if COUNTED[rows.status].any():
             self._fruitless = self._weight = 0
             self._fruits_of_none.clear()
@@ -182,18 +178,19 @@ class Engine:
             if not self.trials:
                 self._fruits_of_none.append(rows)
 
-    def _learn(self, rows: Rows) -> None:
+    def learn(self, rows: Rows) -> None:
         """Remember what architectures that have been told were worth, so that a repeat costs nothing."""
-        at = np.flatnonzero(MEASURED[rows.status])
+        lacking = np.isnan(rows.values[:, self.problem.dear_columns]).any(axis=1) & (rows.status == Status.DONE)
+        at = np.flatnonzero(MEASURED[rows.status] & ~lacking)
         keys = self.problem.keys(rows.genotypes[at])
         if not self.problem.dear:
-            self._known.update(dict.fromkeys(keys))
-            self._untold.clear()
+            self.known.update(dict.fromkeys(keys))
+            self.untold.clear()
             return
         # A dictionary is what makes this a look-up, one entry an architecture; its measurement cost far more.
         for i, key in zip(at.tolist(), keys, strict=True):
-            self._known.setdefault(key, self._outcome(rows, i))
-            self._untold.pop(key, None)
+            self.known.setdefault(key, self._outcome(rows, i))
+            self.untold.pop(key, None)
 
     def _give_up(self) -> None:
         if not self.trials:
@@ -208,10 +205,10 @@ class Engine:
 
     # ---------------------------------------------------------------- looking at candidates
 
-    def _look(self, group: _Group, room: int) -> None:
+    def _look(self, group: Group, room: int) -> None:
         """Compute what is cheap, recognise repeats, start what is dear; stop before a row that would exceed `room`."""
         rows = group.rows.take(slice(group.seen, None))
-        replayed = self.journal.replay(rows)
+        replayed = self.journal.replay(rows) | (rows.status == Status.DROPPED)
         fresh = np.flatnonzero(~replayed)
         links: dict[int, int] = {}
         if self.free_repeats and replayed.any():
@@ -228,7 +225,7 @@ class Engine:
         end = int(over[0]) if over.size else len(rows)
         self._admit(group, rows.take(slice(0, end)), replayed[:end], links)
 
-    def _admit(self, group: _Group, rows: Rows, replayed: NDArray[np.bool_], links: dict[int, int]) -> None:
+    def _admit(self, group: Group, rows: Rows, replayed: NDArray[np.bool_], links: dict[int, int]) -> None:
         """Take rows that were looked at into their group, the log and the count of trials."""
         group.rows.put(slice(group.seen, group.seen + len(rows)), rows)
         group.seen += len(rows)
@@ -242,15 +239,21 @@ class Engine:
                 group.links[candidate] = links[candidate]
                 self._settle_link(group, candidate, group)
             else:
-                self._flying.add(candidate)
-                self.journal.propose(candidate, rows.genotypes[i])
-                self.executor.start(candidate, rows.genotypes[i])
+                self.begin(group, candidate)
+
+    def begin(self, group: Group, candidate: int) -> None:
+        """Have the dear metrics of a candidate measured."""
+        i = candidate - int(group.rows.candidate[0])
+        origin = "human" if group.human else None if group.origins is None else group.origins[i]
+        self.flying.add(candidate)
+        self.journal.propose(candidate, group.rows.genotypes[i], origin)
+        self.executor.start(candidate, group.rows.genotypes[i], first=group.human)
 
     def _expect(self, rows: Rows) -> None:
         """Note candidates that the log knows and the strategy does not yet, for repeats drawn in between."""
         for key, candidate in zip(self.problem.keys(rows.genotypes), rows.candidate.tolist(), strict=True):
-            if key not in self._known:
-                self._untold.setdefault(key, candidate)
+            if key not in self.known:
+                self.untold.setdefault(key, candidate)
 
     def _recognise(self, rows: Rows) -> dict[int, int]:
         """Give repeats their known values; return the rows that must wait, with the candidate they wait for."""
@@ -260,10 +263,10 @@ class Engine:
         for i, candidate, key in zip(
             at.tolist(), rows.candidate[at].tolist(), self.problem.keys(rows.genotypes[at]), strict=True
         ):
-            if key in self._known:
+            if key in self.known:
                 rows.status[i] = Status.REPEAT
-                self._copy(rows, i, self._known[key])
-            elif (source := self._untold.setdefault(key, candidate)) != candidate:
+                self._copy(rows, i, self.known[key])
+            elif (source := self.untold.setdefault(key, candidate)) != candidate:
                 if self.problem.dear:
                     links[candidate] = source
                 else:
@@ -284,14 +287,16 @@ class Engine:
 
     # ---------------------------------------------------------------- dear measurements
 
-    def _collect(self) -> None:
+    def collect(self) -> None:
         """Wait for measurements and log each that came in, with the repeats that waited for it, at once."""
-        for candidate, measured in self.executor.wait():
-            self._flying.discard(candidate)
-            group, i = self._find(candidate, self._queue)
+        for candidate, measured in self.executor.wait(self.helm.patience):
+            if candidate not in self.flying:
+                continue
+            self.flying.discard(candidate)
+            group, i = self._find(candidate, self.queue)
             self._settle(group.rows, i, measured)
             self._record(group.rows.take([i]), now=False)
-            for other in self._queue:
+            for other in self.queue:
                 for waiting in [c for c, source in other.links.items() if source == candidate]:
                     self._settle_link(other, waiting, group)
         self.journal.flush()
@@ -306,9 +311,9 @@ class Engine:
             rows.reasons[int(rows.candidate[i])] = measured.reason
         self.trials += not measured.rejected
 
-    def _settle_link(self, group: _Group, candidate: int, nearby: _Group) -> None:
+    def _settle_link(self, group: Group, candidate: int, nearby: Group) -> None:
         """Give a waiting repeat the result of its source, if that is there."""
-        source, j = self._find(group.links[candidate], [nearby, *self._queue])
+        source, j = self._find(group.links[candidate], [nearby, *self.queue])
         if source.rows.status[j] == Status.PENDING:
             return
         i = candidate - int(group.rows.candidate[0])
@@ -317,7 +322,7 @@ class Engine:
         del group.links[candidate]
         self._record(group.rows.take([i]), now=False)
 
-    def _find(self, candidate: int, groups: Any) -> tuple[_Group, int]:
+    def _find(self, candidate: int, groups: Any) -> tuple[Group, int]:
         return next((g, i) for g in groups if (i := g.position(candidate)) is not None)
 
     # ---------------------------------------------------------------- the journal
@@ -328,28 +333,39 @@ class Engine:
 
     def _snapshot(self) -> None:
         """Store the state now and then, so that a resumed run need not draw from the beginning."""
-        if self.asked - self._last_snapshot < _SNAPSHOT_CANDIDATES:
-            return
+        if self.asked - self._last_snapshot >= _SNAPSHOT_CANDIDATES:
+            self.snapshot()
+
+    def snapshot(self) -> None:
+        """Store the state, for a resumed run to start from."""
         self._last_snapshot = self.asked
-        queue = [{"first": int(g.rows.candidate[0]), "genotype": g.rows.genotypes.tolist()} for g in self._queue]
+        queue = [
+            {"first": int(g.rows.candidate[0]), "genotype": g.rows.genotypes.tolist(), "human": g.human}
+            for g in self.queue
+        ]
         # As text, because a strategy's state may hold infinities, which strict JSON has not.
         state = json.dumps(self.strategy.state())
-        counts = {"asked": self.asked, "fruitless": self._fruitless, "weight": self._weight}
-        self.journal.checkpoint(counts | {"queue": queue, "strategy": state})
+        untold = sum(int((COUNTED[g.rows.status] & (g.rows.status != Status.PENDING)).sum()) for g in self.queue)
+        counts = {"asked": self.asked, "turn": self.turn, "trials": self.trials - untold}
+        counts |= {"fruitless": self._fruitless, "weight": self._weight}
+        self.journal.checkpoint(counts | self.helm.facts() | {"queue": queue, "strategy": state})
 
     def _restore(self, snapshot: dict[str, Any], recorded: Rows) -> None:
         self.strategy.restore(json.loads(snapshot["strategy"]))
         self.asked = self._last_snapshot = snapshot["asked"]
+        self.turn = snapshot.get("turn", 0)
         self._fruitless, self._weight = snapshot["fruitless"], snapshot["weight"]
         waiting: list[int] = []
         for entry in snapshot["queue"]:
             genotypes = np.array(entry["genotype"], dtype=self.problem.space.dtype)
-            group = _Group(Rows.blank(entry["first"], genotypes, len(self.problem.metrics)))
+            blank = Rows.blank(entry["first"], genotypes, len(self.problem.metrics))
+            group = Group(blank, human=entry.get("human", False))
             waiting += group.rows.candidate.tolist()
-            self._queue.append(group)
+            self.queue.append(group)
         told = recorded.take((recorded.candidate < self.asked) & ~np.isin(recorded.candidate, waiting))
-        self.trials = int(COUNTED[told.status].sum())
+        self.trials = snapshot.get("trials", int(COUNTED[told.status].sum()))
+        self.told.append(told.take(told.status != Status.DROPPED))
         if self.free_repeats:
-            self._learn(told)
+            self.learn(told)
         if not self.trials and len(told):
             self._fruits_of_none.append(told)

@@ -185,7 +185,7 @@ class SqliteLog(EventLog):
             with self._explained("created"):
                 if not self.path.exists():
                     _create(self.path)
-                self._connection = _connect(self.path, "mode=rw")
+                self._connection = connect(self.path, "mode=rw")
             self._next = self.last() + 1
 
     def extend(self, entries: Sequence[Entry], rev: int = 0) -> int:
@@ -247,7 +247,7 @@ class SqliteLog(EventLog):
         except (sqlite3.Error, OSError) as error:
             if isinstance(error, StorageError):
                 raise
-            raise StorageError(f"log '{self.path}' cannot be {what}: {_mend(error)}") from error
+            raise StorageError(f"log '{self.path}' cannot be {what}: {mend(error)}") from error
 
 
 def _create(path: Path) -> None:
@@ -267,7 +267,8 @@ def _create(path: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def _connect(path: Path, how: str) -> sqlite3.Connection:
+def connect(path: Path, how: str) -> sqlite3.Connection:
+    """Open a log file in a mode of SQLite's URIs, such as ``mode=rw``."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?{how}",
         uri=True,
@@ -281,7 +282,7 @@ def _connect(path: Path, how: str) -> sqlite3.Connection:
 
 
 def _connect_reader(path: Path) -> sqlite3.Connection:
-    connection = _connect(path, "mode=ro")
+    connection = connect(path, "mode=ro")
     try:
         connection.execute("SELECT 1 FROM events LIMIT 1")
     except sqlite3.OperationalError:
@@ -289,11 +290,12 @@ def _connect_reader(path: Path) -> sqlite3.Connection:
         # On a read-only medium SQLite cannot lay out its shared index; nobody writes there, so none is needed.
         if os.access(path.parent, os.W_OK):
             raise
-        return _connect(path, "immutable=1")
+        return connect(path, "immutable=1")
     return connection
 
 
-def _mend(error: Exception) -> str:
+def mend(error: Exception) -> str:
+    """Say what is wrong with a log file and what to do about it."""
     text = str(error)
     if "full" in text or "No space" in text:
         return "the disk is full; free some space and resume, nothing that was logged is lost"

@@ -64,11 +64,23 @@ class InProcess:
         self._problem, self._interrupts = problem, interrupts
         self._line: deque[tuple[int, Genotypes]] = deque()
 
-    def start(self, candidate: int, genotype: Genotypes) -> None:
-        """Put a candidate in line."""
-        self._line.append((candidate, genotype))
+    def start(self, candidate: int, genotype: Genotypes, *, first: bool = False) -> None:
+        """Put a candidate in line, or at its head."""
+        if first:
+            self._line.appendleft((candidate, genotype))
+        else:
+            self._line.append((candidate, genotype))
 
-    def wait(self) -> list[tuple[int, Measured]]:
+    def withdraw(self, candidate: int) -> bool:
+        """Take a candidate out of the line; it has never begun."""
+        self._line = deque(item for item in self._line if item[0] != candidate)
+        return True
+
+    def busy(self) -> bool:
+        """Nothing goes on by itself."""
+        return False
+
+    def wait(self, timeout: float | None = None) -> list[tuple[int, Measured]]:  # noqa: ARG002 - it never waits
         """Measure the first in line."""
         candidate, genotype = self._line.popleft()
         with self._interrupts.waiting():
@@ -82,14 +94,22 @@ class InWorkers:
         self._pool, self._interrupts = pool, interrupts
         self._nothing = (float("nan"),) * len(problem.dear)
 
-    def start(self, candidate: int, genotype: Genotypes) -> None:
-        """Put a candidate in line."""
-        self._pool.submit(candidate, "measure", genotype.tolist())
+    def start(self, candidate: int, genotype: Genotypes, *, first: bool = False) -> None:
+        """Put a candidate in line, or at its head."""
+        self._pool.submit(candidate, "measure", genotype.tolist(), first=first)
 
-    def wait(self) -> list[tuple[int, Measured]]:
-        """Wait for workers to finish some."""
+    def withdraw(self, candidate: int) -> bool:
+        """Take a candidate out of the line; return whether it had not begun."""
+        return self._pool.withdraw(candidate)
+
+    def busy(self) -> bool:
+        """Return whether a worker is at work."""
+        return self._pool.busy()
+
+    def wait(self, timeout: float | None = None) -> list[tuple[int, Measured]]:
+        """Wait for workers to finish some, at most `timeout` seconds if given."""
         with self._interrupts.waiting():
-            answers = self._pool.wait()
+            answers = self._pool.wait(timeout)
         return [
             (a.key, Measured(self._nothing, reason=a.reason) if a.result is None else Measured(**a.result))
             for a in answers

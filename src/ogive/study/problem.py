@@ -41,6 +41,8 @@ class Status(IntEnum):
     """Broke a constraint on a metric that had to be measured, before the dearest one: free."""
     AWAITED = 7
     """A repeat of a candidate that was being measured when this one was drawn: free."""
+    DROPPED = 8
+    """Withdrawn before it was measured, because the search was steered elsewhere: free, and never told."""
 
 
 def _among(*statuses: Status) -> NDArray[np.bool_]:

@@ -60,15 +60,17 @@ class Results:
     problem : Problem
     rows : Rows
         All candidates, ordered by number.
+    elsewhere : int
+        Trials of architectures that only another revision of the drawing has.
     """
 
-    def __init__(self, problem: Problem, rows: Rows) -> None:
-        self.problem, self.rows = problem, rows
+    def __init__(self, problem: Problem, rows: Rows, elsewhere: int = 0) -> None:
+        self.problem, self.rows, self.elsewhere = problem, rows, elsewhere
 
     @property
     def n_trials(self) -> int:
-        """Architectures measured, those that failed included."""
-        return int(COUNTED[self.rows.status].sum())
+        """Architectures measured, those that failed and those of other revisions included."""
+        return int(COUNTED[self.rows.status].sum()) + self.elsewhere
 
     def counts(self) -> dict[str, int]:
         """Return how many candidates came to each end."""

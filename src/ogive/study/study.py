@@ -18,31 +18,35 @@ from ogive._errors import InfeasibleError, InputError, StorageError
 from ogive._registry import load_plugin
 from ogive.metrics.base import Cost, resolve
 from ogive.spaces.base import Space, get_space
-from ogive.strategies.base import Strategy, batch_of, get_strategy
+from ogive.strategies.base import batch_of, get_strategy
 from ogive.study.config import Repeats, StudyConfig, versions
+from ogive.study.crew import Crew
 from ogive.study.directory import RunDirectory
-from ogive.study.engine import Engine, Executor
-from ogive.study.events import Event, EventLog, MemoryLog, SqliteLog
-from ogive.study.executors import InProcess, Interrupts, InWorkers
+from ogive.study.engine import Engine
+from ogive.study.events import EventLog, SqliteLog
+from ogive.study.executors import Interrupts
 from ogive.study.final import FIRST_SEED, RETRAIN, Verdict, entry, missing_runs, verdict
 from ogive.study.jobs import problem_of
-from ogive.study.journal import OUTCOMES, Journal, read_rows
-from ogive.study.problem import Problem, Rows
+from ogive.study.journal import Journal
+from ogive.study.pilot import Pilot, equip
 from ogive.study.progress import Listener, counting_bar, progress_bar
-from ogive.study.results import Best, Results
+from ogive.study.reassess import reassess
+from ogive.study.steered import Steered
 from ogive.study.workers import Pool
 from ogive.tasks.base import Task, get_task
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ogive.study.problem import Problem
+    from ogive.study.results import Best
     from ogive.training.config import TrainConfig
 
 _WINDOW = 4
 _MOST_WORKERS = 8
 
 
-class Study:
+class Study(Steered):
     """A constrained search for one or several objectives in a space.
 
     Parameters
@@ -194,19 +198,13 @@ class Study:
     def _set_up(
         self, config: StudyConfig, directory: RunDirectory | None, problem: Problem, log: EventLog | None = None
     ) -> None:
-        self.config, self.directory, self.problem = config, directory, problem
+        self.config, self.directory = config, directory
+        self._begin_steering(problem, log)
         # Say at once what the strategy has to say against the space or the number of objectives.
-        self._strategy()
+        get_strategy(config.strategy, problem.space, n_objectives=len(config.objectives), seed=config.seed)
         self.note: str | None = None
-        self._log = log or MemoryLog()
-        self._rows: list[Rows] = []
-        self._read_to = 0
         self._engine: Engine | None = None
         self._engine_seq = 0
-
-    def _strategy(self) -> Strategy:
-        k = len(self.config.objectives)
-        return get_strategy(self.config.strategy, self.problem.space, n_objectives=k, seed=self.config.seed)
 
     # ---------------------------------------------------------------- running
 
@@ -245,30 +243,35 @@ class Study:
         with self._writing() as log, Interrupts() as interrupts:
             results = self.results()
             total = results.n_trials + trials if trials is not None else self.planned()
-            log.extend([("budget", {"trials": total}), ("run.state", {"state": "searching"})])
-            pool = Pool(self.config.workers, self.config.to_dict(), timeout=self.config.timeout)
+            began = log.last()
+            log.extend([("budget", {"trials": total}), ("run.state", {"state": "searching"})], self.steering.rev)
             history = results.history()
             best = float(history[-1]) if len(history) else math.nan
+            crew = Crew(self.config, self._problems, interrupts, self.directory)
             try:
                 with progress_bar(self.problem, results.n_trials, total, best, progress) as listen:
-                    self._advance(log, pool, interrupts, listen, total)
+                    engine = self._taken_up(log, began, crew, listen)
+                    self._advance(engine, interrupts, total)
             finally:
-                pool.close()
+                crew.close()
+                self._line.close()
+            # Good for another round unless somebody else writes the log in between, or workers were cut short.
+            self._engine, self._engine_seq = None if engine.flying else engine, log.last()
+        self.note = engine.note
         self.write_report()
         return self
 
-    def _advance(self, log: EventLog, pool: Pool, interrupts: Interrupts, listen: Listener, total: int) -> None:
-        in_process = self.config.workers == 0 or not self.problem.dear
-        executor: Executor = (
-            InProcess(self.problem, interrupts) if in_process else InWorkers(self.problem, pool, interrupts)
-        )
-        engine, self._engine = self._taken_up(log, executor, listen), None
+    @staticmethod
+    def _advance(engine: Engine, interrupts: Interrupts, total: int) -> None:
         state = {"state": "stopped"}
         try:
             engine.run(total, lambda: interrupts.pending)
             if interrupts.pending:
                 raise KeyboardInterrupt
-            state = {"state": "done", "note": engine.note or ""}
+            if engine.trials >= engine.budget or engine.note:
+                state = {"state": "done", "note": engine.note or ""}
+            else:
+                engine.note = f"stopped after {engine.trials:,} trials, as somebody asked"
         except InfeasibleError as error:
             state = {"state": "failed", "note": str(error)}
             raise
@@ -277,29 +280,33 @@ class Study:
             raise
         finally:
             if state:
-                log.append("run.state", state)
-        self.note = engine.note
-        # Good for another round unless somebody else writes the log in between.
-        self._engine, self._engine_seq = engine, log.last()
+                engine.journal.append([("run.state", state)])
 
-    def _taken_up(self, log: EventLog, executor: Executor, listen: Listener) -> Engine:
+    def _taken_up(self, log: EventLog, began: int, crew: Crew, listen: Listener) -> Engine:
         """Return the engine of the last round if it is still up to date, else one that takes up the log."""
-        engine = self._engine
-        # Each round begins with one event for the budget and one for the state.
-        if engine is not None and log.last() == self._engine_seq + 1:
-            engine.journal.log, engine.executor, engine.on_change = log, executor, listen
-            return engine
-        return Engine(
-            self.problem,
-            self._strategy(),
-            Journal(log, self.problem),
-            executor,
-            batch=self.config.batch,
-            window=self.config.window,
-            free_repeats=self.config.repeats == "free",
-            max_draws=self.config.max_draws,
-            on_change=listen,
-        )
+        engine, self._engine = self._engine, None
+        if engine is None or began != self._engine_seq:
+            journal = Journal(log, self._problem_at(0), self._problem_at)
+            pilot = self._pilot = Pilot(self._asked, self._line, crew, journal)
+            problem, strategy = crew.problem_of(pilot.steering), crew.strategy_of(pilot.steering)
+            equip(strategy, pilot.steering, crew)
+            journal.problem = problem
+            engine = Engine(
+                problem,
+                strategy,
+                journal,
+                crew.executor_of(pilot.steering),
+                batch=self.config.batch,
+                window=self.config.window,
+                free_repeats=self.config.repeats == "free",
+                max_draws=self.config.max_draws,
+                helm=pilot,
+            )
+        else:
+            self._pilot.join(crew)
+            engine.journal.log, engine.executor = log, crew.executor_of(self._pilot.steering)
+        shown, engine.on_change = self.problem, lambda rows: listen(reassess(rows, engine.problem, shown))
+        return engine
 
     def confirm(self, seeds: int = 3, baseline: int | None = None, *, progress: bool | None = None) -> Verdict | None:
         """Train the best architecture anew and test it, beside random architectures that meet the same constraints.
@@ -386,30 +393,6 @@ class Study:
                 context.on(m.task).need_task(name).split("train")
 
     # ---------------------------------------------------------------- looking
-
-    def events(self, after: int = 0, kinds: Sequence[str] | None = None) -> Iterator[Event]:
-        """Yield the events of the run after a sequence number; also while another process writes them."""
-        return self._reader().read(after, kinds)
-
-    def _reader(self) -> EventLog:
-        if self.directory is None:
-            return self._log
-        return SqliteLog(self.directory.database, read_only=True)
-
-    def planned(self) -> int:
-        """Return the number of trials the last round was meant to end with."""
-        totals = [event.data["trials"] for event in self._reader().read(kinds=("budget",))]
-        return int(totals[-1]) if totals else self.config.trials
-
-    def results(self) -> Results:
-        """Return all that is known of all candidates; also while another process writes them."""
-        for event in self._reader().read(self._read_to, OUTCOMES):
-            self._rows.append(read_rows(event, self.problem))
-            self._read_to = event.seq
-        if len(self._rows) != 1:
-            empty = np.zeros((0, self.problem.space.n_choices), dtype=self.problem.space.dtype)
-            self._rows = [Rows.join(self._rows or [Rows.blank(0, empty, len(self.problem.metrics))])]
-        return Results(self.problem, self._rows[0])
 
     @property
     def trials(self) -> pd.DataFrame:

@@ -84,13 +84,27 @@ class Pool:
         self._jobs: deque[tuple[int, Job]] = deque()
         self._inbox: queue.Queue[tuple[_Worker, str | None]] = queue.Queue()
 
-    def submit(self, key: int, name: str, *args: Any) -> None:
-        """Put a job in line; `wait` will return its answer under `key`."""
-        self._jobs.append((key, (name, args)))
+    def submit(self, key: int, name: str, *args: Any, first: bool = False) -> None:
+        """Put a job in line, or at its head; `wait` will return its answer under `key`."""
+        if first:
+            self._jobs.appendleft((key, (name, args)))
+        else:
+            self._jobs.append((key, (name, args)))
         self._dispatch()
 
-    def wait(self) -> list[Answer]:
-        """Wait for at least one answer and return all that have come in.
+    def withdraw(self, key: int) -> bool:
+        """Take a job out of the line; return whether it had not begun."""
+        left = [item for item in self._jobs if item[0] != key]
+        gone = len(left) < len(self._jobs)
+        self._jobs = deque(left)
+        return gone
+
+    def busy(self) -> bool:
+        """Return whether a job is being done or in line."""
+        return bool(self._jobs) or any(w.key is not None for w in self._workers)
+
+    def wait(self, timeout: float | None = None) -> list[Answer]:
+        """Wait for at least one answer, at most `timeout` seconds if given, and return all that have come in.
 
         Raises
         ------
@@ -98,14 +112,21 @@ class Pool:
             If a worker found that the user's input is wrong.
         """
         answers: list[Answer] = []
+        end = math.inf if timeout is None else time.monotonic() + timeout
         while not answers:
+            left = end - time.monotonic()
+            patience = self._patience()
+            if left < math.inf:
+                patience = max(left, 0.0) if patience is None else min(max(left, 0.0), patience)
             try:
-                answers += self._receive(*self._inbox.get(timeout=self._patience()))
+                answers += self._receive(*self._inbox.get(timeout=patience))
                 while True:
                     answers += self._receive(*self._inbox.get_nowait())
             except queue.Empty:
                 answers += self._expire()
             self._dispatch()
+            if time.monotonic() >= end:
+                break
         for answer in answers:
             if answer.wrong_input:
                 raise InputError(answer.reason)

@@ -102,8 +102,8 @@ class Progressive(Elastic):
 
     Phases of equal length: all choices at their largest; all kernels; then one smaller depth a phase; then one smaller
     width a phase. A resolution is free from the start (Once-for-All, section 3.3). A choice whose name starts with
-    neither "kernel", "depth" nor "resolution" is a width. Unlike the published training, phases are equally long and
-    nothing is distilled from the largest network.
+    neither "kernel", "depth" nor "resolution" is a width. Unlike in the published training, phases are equally long,
+    nothing is distilled from the largest network, and channels are not sorted by importance before widths open.
 
     Parameters
     ----------

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from ogive._errors import InputError, UnknownNameError
+from ogive.nn.super_template import SuperTemplateNetwork
 from ogive.spaces.base import Shape, Space, get_space
 from ogive.spaces.template import Template
 from ogive.training.checkpoint import load_tensors, save_tensors
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from ogive.nn.supernet import SuperNetwork
     from ogive.spaces.base import Genotypes, TaskShape
 
 FILE = "supernet.safetensors"
-_NETWORK, _SHELF = "network.", "shelf."
+_NETWORK, _SHELF, _ATTIC = "network.", "shelf.", "attic."
 
 
 class Supernet:
@@ -67,14 +69,18 @@ class Supernet:
         self.space = get_space(space)
         self.task = Shape(tuple(task.input_shape), task.n_outputs)
         self.seed, self.device = seed, torch.device(device)
-        with seeded(seed):
-            self.network = self.space.supernet(self.task)
-        initialise(self.network, seed)
-        self.network.to(self.device)
+        self.network = self._holding(self.space)
         self.shelved = np.zeros_like(self.space.restriction.allowed)
         self.exposure = np.zeros(self.shelved.shape, dtype=np.int64)
         self._shelf = Shelf()
         self._columns = np.arange(self.space.n_choices)
+
+    def _holding(self, space: Space) -> SuperNetwork:
+        """Return a freshly initialised network of a space."""
+        with seeded(self.seed):
+            network = space.supernet(self.task)
+        initialise(network, self.seed)
+        return network.to(self.device)
 
     # ---------------------------------------------------------------- paths
 
@@ -165,28 +171,53 @@ class Supernet:
         UnknownNameError
             If the choice or option does not exist.
         """
-        rows = {c.name: i for i, c in enumerate(self.space.choices)}
-        if choice not in rows:
-            raise UnknownNameError.of(f"choice of space '{self.space.name}'", choice, rows)
-        options = self.space.choices[rows[choice]].options
+        row, options = self._options(choice)
         if option not in options:
             raise UnknownNameError.of(f"option of choice '{choice}'", option, options)
         weights = self.space.restriction.weights.copy()
-        weights[rows[choice], options.index(option)] = 1.0
+        weights[row, options.index(option)] = 1.0
         self.apply(_weighted(self.space, weights))
 
-    def apply(self, space: Space) -> None:
-        """Go on with another restriction of the space: what it rules out is shelved, what it allows is taken back.
+    def apply(self, space: Space, *, copies: Mapping[str, str] | None = None) -> None:
+        """Go on with another restriction of the space, or with another revision of a template.
+
+        What a restriction rules out is shelved, what it allows is taken back. In a new revision, weights and gates
+        that it draws as before stay the same tensors; what it does not draw any more is put away as on the shelf and
+        is taken back when a later revision draws it again; what is new is initialised. If anything is wrong with the
+        space, nothing has changed.
+
+        Parameters
+        ----------
+        space : Space
+        copies : mapping of str to str, optional
+            New nodes of a template that start with the weights of another node, of the same shapes.
 
         Raises
         ------
         InputError
-            If it is another space.
+            If it is neither, or a node to copy has other shapes.
         """
-        if space.choices != self.space.choices:
+        if isinstance(space, Template) and isinstance(self.space, Template) and space.digest != self.space.digest:
+            self._revise(space, copies or {})
+        elif space.choices != self.space.choices:
             raise InputError(f"this supernet holds space '{self.space.name}' with other choices; make a new one")
-        self._shelve(~space.restriction.allowed & self.space.free().restriction.allowed)
+        self._shelve(~space.restriction.allowed & space.free().restriction.allowed)
         self.space = space
+
+    def _revise(self, space: Template, copies: Mapping[str, str]) -> None:
+        """Put the network of another revision into the place of this one's."""
+        network, older = self._holding(space), self.network
+        assert isinstance(network, SuperTemplateNetwork)
+        assert isinstance(older, SuperTemplateNetwork)
+        network.adopt(older, copies)
+        self._shelve(np.zeros_like(self.shelved))
+        before, after = dict(older.named_parameters()), dict(network.named_parameters())
+        self._shelf.put({name: p for name, p in before.items() if name not in after})
+        self._shelf.take({name: p for name, p in after.items() if name not in before}, list(after.values()))
+        self.exposure = _moved(self.exposure, self.space, space)
+        self.shelved = np.zeros_like(space.restriction.allowed)
+        self._columns = np.arange(space.n_choices)
+        self.network = network
 
     def _shelve(self, wanted: NDArray[np.bool_]) -> None:
         """Shelve exactly these options."""
@@ -217,18 +248,22 @@ class Supernet:
         UnknownNameError
             If the choice does not exist.
         """
-        rows = {c.name: i for i, c in enumerate(self.space.choices)}
-        if choice not in rows:
-            raise UnknownNameError.of(f"choice of space '{self.space.name}'", choice, rows)
-        allowed = self.space.restriction.allowed[rows[choice]]
-        options = [o for o, keep in zip(self.space.choices[rows[choice]].options, allowed, strict=False) if keep]
+        row, options = self._options(choice)
+        allowed = self.space.restriction.allowed[row]
         forks = []
-        for option in options:
+        for option in (o for o, keep in zip(options, allowed, strict=False) if keep):
             other = type(self)(self.space, self.task, seed=self.seed, device=self.device)
             other.restore_state(*self.state())
             other.apply(self.space.restrict(lock={choice: option}))
             forks.append(other)
         return forks
+
+    def _options(self, choice: str) -> tuple[int, tuple[str, ...]]:
+        """Return the row of a choice and its options."""
+        rows = {c.name: (i, c.options) for i, c in enumerate(self.space.choices)}
+        if choice not in rows:
+            raise UnknownNameError.of(f"choice of space '{self.space.name}'", choice, rows)
+        return rows[choice]
 
     # ---------------------------------------------------------------- files
 
@@ -240,7 +275,12 @@ class Supernet:
                 tensors |= {f"{name}.{key}": value for key, value in module.state_dict().items()}
         named = {_NETWORK + k: v for k, v in tensors.items()}
         named |= {_SHELF + k: v for k, v in self._shelf.tensors().items()}
+        attic: dict[str, Any] = {}
+        if isinstance(self.network, SuperTemplateNetwork):
+            attic = self.network.attic_recipes()
+            named |= {_ATTIC + k: v for k, v in self.network.attic_state().items()}
         return named, self._facts() | {
+            "attic": attic,
             "seed": self.seed,
             "weights": self.space.restriction.weights.tolist(),
             "shelved": np.argwhere(self.shelved).tolist(),
@@ -267,6 +307,8 @@ class Supernet:
         shelved[tuple(np.array(facts["shelved"], dtype=np.int64).reshape(-1, 2).T)] = True
         self._shelve(np.zeros_like(shelved))
         self.network.load_state_dict(_under(_NETWORK, tensors))
+        if isinstance(self.network, SuperTemplateNetwork):
+            self.network.furnish(facts["attic"], _under(_ATTIC, tensors))
         self._shelve(shelved)
         self._shelf.restore({k: v.to(self.device) for k, v in _under(_SHELF, tensors).items()})
         self.space = _weighted(self.space, np.array(facts["weights"]))
@@ -331,3 +373,14 @@ def _weighted(space: Space, weights: NDArray[np.float64]) -> Space:
     """Return the space restricted by a table of weights alone."""
     rows = zip(space.choices, weights.tolist(), strict=True)
     return space.free().restrict(weights={c.name: dict(zip(c.options, row, strict=False)) for c, row in rows})
+
+
+def _moved(exposure: NDArray[np.int64], old: Space, new: Space) -> NDArray[np.int64]:
+    """Return the counts of one revision under the choices of another, by name."""
+    counts = {
+        c.name: dict(zip(c.options, row.tolist(), strict=False)) for c, row in zip(old.choices, exposure, strict=True)
+    }
+    out = np.zeros(new.restriction.allowed.shape, dtype=np.int64)
+    for row, choice in zip(out, new.choices, strict=True):
+        row[: len(choice.options)] = [counts.get(choice.name, {}).get(option, 0) for option in choice.options]
+    return out

@@ -115,7 +115,7 @@ class SupernetTrainer:
             nn.utils.clip_grad_norm_(self.supernet.network.parameters(), self.config.clip_norm)
         self.optimizer.step()
         self.steps_done += 1
-        self.scorer.forget()
+        self._forget_scores()
         return loss
 
     def run(self, steps: int | None = None) -> list[float]:
@@ -159,11 +159,15 @@ class SupernetTrainer:
         """What single architectures are worth with the present weights, on what a search may see."""
         return Scorer.of(self.supernet, self.task, self.config)
 
+    def _forget_scores(self) -> None:
+        if "scorer" in self.__dict__:  # nobody has asked for a score otherwise, nor for validation data
+            self.scorer.forget()
+
     def apply(self, space: Space) -> None:
         """Go on with another restriction, or another revision, of the space."""
         self.supernet.apply(space)
         self.sampler.space = self.supernet.space
-        self.scorer.forget()
+        self._forget_scores()
 
     # ---------------------------------------------------------------- interruption
 
@@ -200,7 +204,7 @@ class SupernetTrainer:
         self.sampler.restore(before["sampler"])
         self.watch.restore(before["watch"])
         self.steps_done, self._val_batches_drawn = int(before["steps"]), int(before["val_batches"])
-        self.scorer.forget()
+        self._forget_scores()
 
     def save(self, folder: str | Path) -> Path:
         """Write the state to ``supernet.safetensors`` in a folder, in one durable step; `Supernet.load` reads it too.

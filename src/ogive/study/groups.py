@@ -1,0 +1,99 @@
+"""What an engine is made of besides its loop: groups of candidates, who measures them, and who steers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ogive.study.problem import FREE, Measured, Rows, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ogive.spaces.base import Genotypes
+    from ogive.study.engine import Engine
+
+
+class Executor(Protocol):
+    """Where dear metrics are measured: in this process or in others."""
+
+    def start(self, candidate: int, genotype: Genotypes, *, first: bool = False) -> None:
+        """Begin to measure a candidate, before those in line if it is to be `first`."""
+
+    def withdraw(self, candidate: int) -> bool:
+        """Take a candidate out of the line; return whether it had not begun."""
+
+    def busy(self) -> bool:
+        """Return whether a measurement goes on while nobody waits for it."""
+
+    def wait(self, timeout: float | None = None) -> list[tuple[int, Measured]]:
+        """Return at least one finished measurement, or none if `timeout` seconds brought none."""
+
+
+class Helm(Protocol):
+    """Who steers the loop; see `ogive.study.pilot.Pilot`."""
+
+    patience: float | None
+
+    def attend(self, engine: Engine, stop: Callable[[], bool]) -> bool:
+        """Do what is due before the next step, wait while the run is paused; return whether to go on."""
+
+    def limit(self, engine: Engine) -> int:
+        """Return the number of trials to pause at, however large the budget is."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return what a snapshot has to say of it."""
+
+
+class Adrift:
+    """Nobody steers."""
+
+    patience: float | None = None
+
+    def attend(self, engine: Engine, stop: Callable[[], bool]) -> bool:
+        """Go on until the run is to stop."""
+        del engine
+        return not stop()
+
+    def limit(self, engine: Engine) -> int:
+        """Return the budget."""
+        return engine.budget
+
+    def facts(self) -> dict[str, Any]:
+        """Return nothing."""
+        return {}
+
+
+@dataclass
+class Group:
+    """Candidates that were drawn together.
+
+    Those from `seen` on have not been looked at; `links` has the repeats that wait for another candidate's result;
+    a `human` group was asked for by a person; `origins` are a strategy's own words on where each came from.
+    """
+
+    rows: Rows
+    seen: int = 0
+    links: dict[int, int] = field(default_factory=dict)
+    human: bool = False
+    origins: list[str] | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every candidate has been looked at."""
+        return self.seen == len(self.rows)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every candidate has come to its end."""
+        return self.complete and not (self.rows.status == Status.PENDING).any()
+
+    @property
+    def free(self) -> bool:
+        """Whether there is nothing to measure in it."""
+        return self.complete and bool(FREE[self.rows.status].all())
+
+    def position(self, candidate: int) -> int | None:
+        """Return the row of a candidate, None for one of another group."""
+        i = candidate - int(self.rows.candidate[0])
+        return i if 0 <= i < len(self.rows) else None

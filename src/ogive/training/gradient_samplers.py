@@ -1,0 +1,349 @@
+"""Architecture parameters trained by gradient along with the weights: DARTS, PC-DARTS, GDAS and soft Gumbel samples.
+
+The published methods end with the largest logit of every choice. Here the logits only say what to look at first
+(`ogive.strategies.gradient`), and the architectures are then measured one by one with the supernet's weights. So that
+these weights fit single architectures, a step that trains a mixture also trains paths drawn from the logits.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call
+from torch.nn import functional as F
+
+from ogive._errors import InputError
+from ogive.spaces.preference import preference, softmax
+from ogive.training.alphas import Alphas
+from ogive.training.mixtures import incoming_edges, kept_buffers, partial_channels, skip_like, unrolled
+from ogive.training.samplers import SAMPLERS, Sampler
+from ogive.training.seeding import derive
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+
+    from ogive.spaces.base import Genotypes, Space
+    from ogive.training.supernet_trainer import SupernetTrainer
+
+_LEAST = 1e-12
+"""No allowed option is less likely to be drawn."""
+
+
+class GradientSampler(Sampler):
+    """Base of the samplers that have logits of their own.
+
+    Every step first moves the logits along the gradient of the validation loss, by Adam, then adds the gradients of
+    the training loss to the weights. Batch normalisation uses the statistics of the batch; the running ones never see
+    a validation batch.
+
+    Parameters
+    ----------
+    space : Space
+    seed : int
+    lr : float
+        Of the logits.
+    warmup : float
+        Share of all steps before the logits move, in [0, 1).
+    paths : int
+        Architectures drawn from the logits and trained in each step, besides the mixture where there is one.
+
+    Attributes
+    ----------
+    nudges : ndarray of float64, (n_choices, max options)
+        What a person prefers, in [-1, 1]: ``nudge * ln 4`` is added to the logit. A locked option has all the
+        probability of its choice, an excluded one has none and does not run.
+    stopped_at : int or None
+        The step at which the logits stopped moving because options that carry nothing but their input held more than
+        half of the probability in more than half of the choices; the move that led there was taken back.
+
+    Raises
+    ------
+    InputError
+        If an option is out of range.
+    """
+
+    mixes: ClassVar[bool] = True
+    """Whether the weights are trained on the mixture too."""
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int = 0,
+        lr: float = 3e-4,
+        warmup: float = 0.2,
+        paths: int = 1,
+    ) -> None:
+        super().__init__(space, seed=seed)
+        for option, value, top in (("lr", lr, np.inf), ("warmup", warmup, 1.0)):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < top:
+                raise InputError(f"sampler '{self.name}' needs 0 <= {option} < {top:g}, not {value}")
+        least = 0 if self.mixes else 1
+        if not isinstance(paths, int) or isinstance(paths, bool) or paths < least:
+            raise InputError(f"sampler '{self.name}' needs a whole number paths >= {least}, not {paths}")
+        self.warmup, self.n_paths = warmup, paths
+        self.nudges = np.zeros((space.n_choices, int(space.cardinalities.max())))
+        self.stopped_at: int | None = None
+        extra = [len(group) for group in self._groups()]
+        self._alphas = Alphas(space, seed=derive(seed, 0), extra=extra, lr=lr)
+
+    def _groups(self) -> list[list[int]]:
+        """Return the choices that share a row of further parameters; none by default."""
+        return []
+
+    # ---------------------------------------------------------------- what was learned
+
+    def logits(self) -> NDArray[np.float64]:
+        """Return the trained logits, not steered, ``(n_choices, max options)``; -inf where there is no option."""
+        return self._alphas.logits()
+
+    def distribution(self) -> NDArray[np.float64]:
+        """Return the probability of every option under logits and steering, ``(n_choices, max options)``."""
+        self._steer()
+        real = np.arange(self.nudges.shape[1]) < self.space.cardinalities[:, None]
+        return softmax(np.where(real, self.logits(), 0.0) + preference(self.space, self.nudges))
+
+    def paths(self, step: int) -> Genotypes:
+        """Return architectures drawn from the distribution, ``(paths, n_choices)``."""
+        return drawn(self.space, self.distribution(), self.n_paths, self.rng(step))
+
+    def report(self) -> dict[str, Any]:
+        """Return what to watch, as JSON values.
+
+        Returns
+        -------
+        dict
+            ``entropy`` (nats) and ``skip_share`` of every choice, the latter the probability of options that hand on
+            their input or nothing; ``stopped_at``.
+        """
+        p = self.distribution()
+        entropy = -(p * np.log(np.maximum(p, 1e-300))).sum(axis=1)
+        share = (p * skip_like(self.space)).sum(axis=1)
+        return {"entropy": entropy.tolist(), "skip_share": share.tolist(), "stopped_at": self.stopped_at}
+
+    # ---------------------------------------------------------------- training
+
+    def train_step(self, trainer: SupernetTrainer, x: Tensor, y: Tensor) -> Tensor:
+        """Move the logits, then add the gradients of mixture and paths to the weights; return their mean loss."""
+        self._steer()
+        if self.stopped_at is None and self._progress(trainer) >= self.warmup:
+            self._learn(trainer, x, y)
+        paths = self.paths(trainer.steps_done)
+        share = 1.0 / (len(paths) + self.mixes)
+        losses = []
+        if self.mixes:
+            with self._mixture(trainer, trained=False):
+                losses.append(self._descend(trainer, trainer.supernet.network(x), y, share))
+            trainer.supernet.exposure[self.space.restriction.allowed] += 1
+        losses += [self._descend(trainer, trainer.supernet.forward(x, path), y, share) for path in paths]
+        trainer.supernet.count(paths)
+        return sum(losses[1:], losses[0])
+
+    def _descend(self, trainer: SupernetTrainer, logits: Tensor, y: Tensor, share: float) -> Tensor:
+        loss = trainer.loss(logits, y) * share
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+    def _learn(self, trainer: SupernetTrainer, x: Tensor, y: Tensor) -> None:
+        before = self._alphas.state()
+        with kept_buffers(trainer.supernet.network), self._mixture(trainer):
+            loss = self._validation_loss(trainer, x, y)
+            gradients = torch.autograd.grad(loss, self._alphas.all, allow_unused=True, materialize_grads=True)
+        self._alphas.step(gradients)
+        if np.mean(np.array(self.report()["skip_share"]) > 0.5) > 0.5:
+            self._alphas.restore(self.space, before)
+            self.stopped_at = trainer.steps_done
+
+    def _validation_loss(self, trainer: SupernetTrainer, x: Tensor, y: Tensor) -> Tensor:  # noqa: ARG002 - second order
+        """Return the loss whose gradient moves the logits."""
+        x_val, y_val = trainer.val_batch()
+        return F.cross_entropy(trainer.supernet.network(x_val), y_val)
+
+    @abstractmethod
+    def _weights(self, logits: list[Tensor], progress: float) -> list[Tensor]:
+        """Return what every option of every choice is multiplied with, differentiable in the steered logits."""
+
+    def _mixture(self, trainer: SupernetTrainer, *, trained: bool = True) -> AbstractContextManager[Any]:
+        """Set the network to a mixture; what it returns is entered while the network runs."""
+        weights = self._weights(self._alphas.steered(), self._progress(trainer))
+        network = trainer.supernet.network
+        like = next(network.parameters())
+        cast = [(w if trained else w.detach()).to(device=like.device, dtype=like.dtype) for w in weights]
+        network.mix(cast, run=self._run(weights))
+        return nullcontext()
+
+    def _run(self, weights: list[Tensor]) -> list[tuple[int, ...]]:  # noqa: ARG002 - hard samples
+        """Return the options of every choice that are computed."""
+        return [tuple(np.flatnonzero(row).tolist()) for row in self.space.restriction.allowed]
+
+    def _progress(self, trainer: SupernetTrainer) -> float:
+        return min(trainer.steps_done / max(trainer.total_steps - 1, 1), 1.0)
+
+    def _steer(self) -> None:
+        shape = self.space.n_choices, int(self.space.cardinalities.max())
+        if self.nudges.shape != shape:  # another revision of a template
+            self.nudges = np.zeros(shape)
+        self._alphas.steer(self.space, self.nudges)
+
+    def state(self) -> dict[str, Any]:
+        """Return logits, moments, nudges and where the logits stopped."""
+        return {"alphas": self._alphas.state(), "nudges": self.nudges.tolist(), "stopped_at": self.stopped_at}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+        self._alphas.restore(self.space, state["alphas"])
+        self.nudges, self.stopped_at = np.array(state["nudges"], dtype=np.float64), state["stopped_at"]
+
+
+def drawn(space: Space, p: NDArray[np.float64], n: int, rng: np.random.Generator) -> Genotypes:
+    """Return `n` valid architectures with these probabilities of the options, ``(n, n_choices)``."""
+    table = zip(space.choices, np.maximum(p, _LEAST).tolist(), strict=True)
+    weights = {choice.name: dict(zip(choice.options, row, strict=False)) for choice, row in table}
+    return space.restrict(weights=weights).sample(n, rng)
+
+
+class Darts(GradientSampler):
+    """Every choice is the softmax-weighted sum of its options (Liu, Simonyan and Yang, ICLR 2019).
+
+    Parameters
+    ----------
+    order : {1, 2}
+        With 2 the validation loss is that of the weights after one step of plain gradient descent at the present rate
+        (equation 6). Its gradient is exact; the published one takes finite differences (equation 8).
+    """
+
+    name = "darts"
+
+    def __init__(
+        self, space: Space, *, seed: int = 0, lr: float = 3e-4, warmup: float = 0.2, paths: int = 1, order: int = 1
+    ) -> None:
+        super().__init__(space, seed=seed, lr=lr, warmup=warmup, paths=paths)
+        if order not in (1, 2):
+            raise InputError(f"sampler 'darts' needs order=1 or order=2, not {order}")
+        self.order = order
+
+    def _weights(self, logits: list[Tensor], progress: float) -> list[Tensor]:  # noqa: ARG002
+        return [torch.softmax(row, dim=0) for row in logits]
+
+    def _validation_loss(self, trainer: SupernetTrainer, x: Tensor, y: Tensor) -> Tensor:
+        if self.order == 1:
+            return super()._validation_loss(trainer, x, y)
+        x_val, y_val = trainer.val_batch()
+        network = trainer.supernet.network
+        return unrolled(
+            lambda weights: trainer.loss(functional_call(network, weights, (x,)), y),
+            lambda weights: F.cross_entropy(functional_call(network, weights, (x_val,)), y_val),
+            dict(network.named_parameters()),
+            trainer.optimizer.param_groups[0]["lr"],
+        )
+
+
+class PcDarts(GradientSampler):
+    """DARTS on a part of the channels, with normalised edges (Xu et al., PC-DARTS, ICLR 2020).
+
+    Options write one of `divisor` channels, drawn anew for every choice and pass; the others hand on the input.
+    Here the operations still compute all channels, because they have the weights of the plain networks: what makes
+    the choice calmer is kept, the saving of memory is not. Where choices are edges of a cell, the edges into a node
+    are weighted by a further softmax.
+
+    Parameters
+    ----------
+    divisor : int
+        K in the paper.
+    """
+
+    name = "pc-darts"
+
+    def __init__(
+        self, space: Space, *, seed: int = 0, lr: float = 3e-4, warmup: float = 0.2, paths: int = 1, divisor: int = 4
+    ) -> None:
+        self._nodes = incoming_edges(space)
+        super().__init__(space, seed=seed, lr=lr, warmup=warmup, paths=paths)
+        if not isinstance(divisor, int) or isinstance(divisor, bool) or divisor < 1:
+            raise InputError(f"sampler 'pc-darts' needs a whole number divisor >= 1, not {divisor}")
+        self.divisor = divisor
+
+    def _groups(self) -> list[list[int]]:
+        return self._nodes
+
+    def _weights(self, logits: list[Tensor], progress: float) -> list[Tensor]:  # noqa: ARG002
+        weights = [torch.softmax(row, dim=0) for row in logits]
+        for edges, row in zip(self._nodes, self._alphas.extra, strict=True):
+            for edge, share in zip(edges, torch.softmax(row, dim=0), strict=True):
+                weights[edge] = weights[edge] * share
+        return weights
+
+    def _mixture(self, trainer: SupernetTrainer, *, trained: bool = True) -> AbstractContextManager[Any]:
+        super()._mixture(trainer, trained=trained)
+        network, allowed = trainer.supernet.network, self.space.restriction.allowed
+        codes = [np.flatnonzero(row).tolist() for row in allowed]
+        return partial_channels(
+            ([module for code in row for _, module in network.owned(choice, code)] for choice, row in enumerate(codes)),
+            self.divisor,
+        )
+
+
+class Gumbel(GradientSampler):
+    """Mixtures weighted by soft samples of the Gumbel-softmax (Xie et al., SNAS, ICLR 2019).
+
+    Parameters
+    ----------
+    hot, cold : float
+        Temperature of the first and of the last step, on a straight line in between.
+    """
+
+    name = "gumbel"
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int = 0,
+        lr: float = 3e-4,
+        warmup: float = 0.2,
+        paths: int = 1,
+        hot: float = 10.0,
+        cold: float = 0.1,
+    ) -> None:
+        super().__init__(space, seed=seed, lr=lr, warmup=warmup, paths=paths)
+        for option, value in (("hot", hot), ("cold", cold)):
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < np.inf:
+                raise InputError(f"sampler '{self.name}' needs a number {option} > 0, not {value}")
+        self.hot, self.cold = hot, cold
+
+    def _weights(self, logits: list[Tensor], progress: float) -> list[Tensor]:
+        temperature = self.hot + (self.cold - self.hot) * progress
+        # The trainer seeds PyTorch's generator for every step.
+        return [
+            torch.softmax((torch.log_softmax(row, dim=0) - torch.empty_like(row).exponential_().log()) / temperature, 0)
+            for row in logits
+        ]
+
+
+class Gdas(Gumbel):
+    """One hard Gumbel sample a step: only the sampled options run (Dong and Yang, GDAS, CVPR 2019).
+
+    The gradient of a sample is that of the soft one at the present temperature. The weights are trained on paths drawn
+    from the logits, which is what a hard sample is.
+    """
+
+    name = "gdas"
+    mixes = False
+
+    def _weights(self, logits: list[Tensor], progress: float) -> list[Tensor]:
+        soft = super()._weights(logits, progress)
+        return [F.one_hot(row.argmax(), len(row)) + (row - row.detach()) for row in soft]
+
+    def _run(self, weights: list[Tensor]) -> list[tuple[int, ...]]:
+        return [(int(row.argmax()),) for row in weights]
+
+
+for _sampler in (Darts, PcDarts, Gumbel, Gdas):
+    SAMPLERS.add(_sampler.name, _sampler)
