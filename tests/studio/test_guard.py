@@ -19,10 +19,16 @@ def run(tmp_path_factory):
     return cell_run(tmp_path_factory.mktemp("guard") / "run")
 
 
+class Busy(Engine):
+    """Looks as if a process worked on the run, so that a command need not start one."""
+
+    running = True
+
+
 @pytest.fixture
 def studio(run):
     keys = Keys()
-    studio = Studio([Reading(run, "run", Engine(run))], keys, [HOST, "localhost:8123"], 8123)
+    studio = Studio([Reading(run, "run", Busy(run))], keys, [HOST, "localhost:8123"], 8123)
     # Streams of a test must end by themselves.
     studio.ending.set()
     return studio

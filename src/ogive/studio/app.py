@@ -14,6 +14,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from ogive._errors import InputError, OgiveError, StorageError, UnknownNameError
+from ogive.studio.commands import MAX_BYTES, command, read_json, validate
 from ogive.studio.guard import Guard, Keys
 from ogive.studio.stream import page, stream
 
@@ -59,6 +60,10 @@ class Studio:
             Route("/api/runs", self._runs),
             *(Route(f"/api/{path}", self._question(answer)) for path, answer in QUESTIONS.items()),
             Route("/api/stream", self._stream),
+            Route("/api/commands", self._told(command), methods=["POST"]),
+            Route(
+                "/api/templates/validate", self._told(lambda run, data: (200, validate(run, data))), methods=["POST"]
+            ),
             *(Route(f"/static/{name}", _file(path)) for name, path in _static_files().items()),
         ]
         inner = Starlette(routes=routes, exception_handlers={OgiveError: _explained})
@@ -90,6 +95,18 @@ class Studio:
             found["csrf"] = self.keys.csrf
         return json_response(found)
 
+    def _told(self, answer: Callable[[Reading, Any], tuple[int, dict[str, Any]]]) -> Callable[[Request], Any]:
+        def carry_out(run: Reading, body: bytes) -> Response:
+            with run.lock:
+                run.update()
+                status, found = answer(run, read_json(body))
+            return json_response(found, status)
+
+        async def endpoint(request: Request) -> Response:
+            return await run_in_threadpool(carry_out, self.run_of(request), await _body(request))
+
+        return endpoint
+
     async def _runs(self, _: Request) -> Response:
         def look() -> list[dict[str, Any]]:
             for run in self.runs.values():
@@ -113,6 +130,16 @@ def json_response(value: Any, status: int = 200) -> Response:
     """Return a value as strict JSON."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return Response(text, status, media_type="application/json")
+
+
+async def _body(request: Request) -> bytes:
+    """Return what was sent, read no further than what is too much."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BYTES:
+            break
+    return body
 
 
 def _number(name: str, text: str | None) -> int:

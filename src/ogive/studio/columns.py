@@ -10,15 +10,14 @@ from ogive.studio.graph import part_names, parts
 from ogive.study.problem import COUNTED, KNOWN, MEASURED, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from ogive.spaces.base import Space
     from ogive.study.events import Event
     from ogive.study.problem import Problem, Rows
 
-_LISTS = ("ids", "arch", "parts", "origin", "rev", "status", "seconds", "ts", "feasible")
+_LISTS = ("ids", "arch", "parts", "origin", "parent", "probability", "rev", "status", "seconds", "ts", "feasible")
 _SHOWN = MEASURED | (np.arange(len(Status)) == Status.PENDING)
 _COPIED = KNOWN & ~MEASURED
+_UNKNOWN = (None, None, None)
 _WORDS = [status.name.lower() for status in Status]
 
 
@@ -35,7 +34,7 @@ class Columns:
         self._row: dict[int, int] = {}
         self._known: set[bytes] = set()
         self._parts: dict[str, int] = {}
-        self._origin: dict[int, str] = {}
+        self._origin: dict[int, tuple[str | None, str | None, float | None]] = {}
         self.trials = 0
 
     def __len__(self) -> int:
@@ -59,6 +58,8 @@ class Columns:
         new = _SHOWN[rows.status]
         for i in np.flatnonzero(_COPIED[rows.status]).tolist():
             new[i] = keys[i] not in self._known
+        # What was proposed and then withdrawn has a row already.
+        new |= (rows.status == Status.DROPPED) & np.isin(rows.candidate, list(self._row))
         self._known.update(key for key, there in zip(keys, new.tolist(), strict=True) if there)
         if new.any():
             self._put(event, rows.take(new), problem)
@@ -67,20 +68,21 @@ class Columns:
         local = self._used(problem.space)
         used = [local[np.flatnonzero(row)].tolist() for row in parts(problem.space, rows.genotypes)]
         feasible = KNOWN[rows.status] & (rows.violation == 0)
+        drawn = [self._origin.get(c, _UNKNOWN) for c in rows.candidate.tolist()]
         columns = {
             "ids": rows.candidate.tolist(),
             "arch": problem.space.format_many(rows.genotypes),
             "parts": used,
-            "origin": [self._origin.get(c) for c in rows.candidate.tolist()],
+            "origin": [origin for origin, _, _ in drawn],
+            "parent": [parent for _, parent, _ in drawn],
+            "probability": [probability for _, _, probability in drawn],
             "rev": [event.rev] * len(rows),
             "status": [_WORDS[s] for s in rows.status.tolist()],
             "seconds": rows.seconds.tolist(),
             "ts": [event.ts] * len(rows),
             "feasible": feasible.tolist(),
         }
-        values = rows.values.astype(object)
-        values[np.isnan(rows.values)] = None
-        metrics = dict(zip(problem.metrics, values.T.tolist(), strict=True))
+        metrics = dict(zip(problem.metrics, _nullable(rows), strict=True))
         for name in metrics:
             self._metrics.setdefault(name, [None] * len(self))
         # Rows of a table of lists: those that are there are overwritten, the rest appended.
@@ -97,13 +99,42 @@ class Columns:
         """Return the global number of each part of a space."""
         return np.array([self._parts.setdefault(name, len(self._parts)) for name in part_names(space)])
 
-    def note_origin(self, candidate: int, origin: str) -> None:
+    def note_origin(self, candidate: int, origin: str | None, parent: Any = None, probability: Any = None) -> None:
         """Remember how a candidate came to be drawn, said before what became of it."""
-        self._origin[candidate] = origin
-        if candidate in self._row:
-            self._lists["origin"][self._row[candidate]] = origin
+        self._origin[candidate] = (origin, parent, probability)
 
-    def since(self, after: int, tags: Mapping[int, list[str]]) -> dict[str, Any]:
+    def reassess(self, event: Event, rows: Rows, problem: Problem) -> None:
+        """See all candidates with the eyes of another question, from an event on.
+
+        Parameters
+        ----------
+        event : Event
+            What changed the question.
+        rows : Rows
+            Every candidate under the new question; those that are none of its space are missing.
+        problem : Problem
+            The new question.
+        """
+        self._lists["feasible"] = [False] * len(self)
+        self._seq = [event.seq] * len(self)
+        for name in problem.metrics:
+            self._metrics.setdefault(name, [None] * len(self))
+        fit = (KNOWN[rows.status] & (rows.violation == 0)).tolist()
+        values = dict(zip(problem.metrics, _nullable(rows), strict=True))
+        for i, candidate in enumerate(rows.candidate.tolist()):
+            at = self._row.get(candidate)
+            if at is not None:
+                self._lists["feasible"][at] = fit[i]
+                for name, column in values.items():
+                    self._metrics[name][at] = column[i]
+
+    def used_parts(self) -> set[str]:
+        """Return the ids of the parts that some candidate has that was measured."""
+        done = [p for p, s in zip(self._lists["parts"], self._lists["status"], strict=True) if s == "done"]
+        names = self.part_names
+        return {names[i] for i in set().union(*done)}
+
+    def since(self, after: int) -> dict[str, Any]:
         """Return the columns of the rows that changed after an event."""
         if after <= 0:
             lists, metrics = self._lists, self._metrics
@@ -111,8 +142,7 @@ class Columns:
             at = np.flatnonzero(np.array(self._seq) > after).tolist()
             lists = {name: [column[i] for i in at] for name, column in self._lists.items()}
             metrics = {name: [column[i] for i in at] for name, column in self._metrics.items()}
-        marks = [tags.get(c, []) for c in lists["ids"]]
-        return {**lists, "part_names": self.part_names, "metrics": metrics, "tags": marks}
+        return {**lists, "part_names": self.part_names, "metrics": metrics}
 
     def row(self, candidate: int) -> dict[str, Any] | None:
         """Return one row, None if there is none."""
@@ -130,6 +160,13 @@ class Columns:
     def feasible(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Return which rows are measured and meet all constraints."""
         return np.array(self._lists["feasible"], dtype=np.bool_)
+
+
+def _nullable(rows: Rows) -> list[list[float | None]]:
+    """Return the metrics of some rows as columns, None where not measured."""
+    values = rows.values.astype(object)
+    values[np.isnan(rows.values)] = None
+    return list(values.T.tolist())
 
 
 def _set(column: list[Any], at: int, value: Any, fresh: bool) -> None:

@@ -9,25 +9,32 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ogive._errors import StorageError, UnknownNameError
+from ogive.spaces.template import PROBE
 from ogive.studio.columns import Columns
 from ogive.studio.engines import at_work
 from ogive.studio.graph import catalogue, drawing
 from ogive.studio.layout import layout
-from ogive.study.journal import OUTCOMES, read_rows
+from ogive.studio.revisions import by_part, history, sampler
+from ogive.study.crew import Problems
+from ogive.study.journal import APPLIED, OUTCOMES, read_rows
 from ogive.study.problem import Rows, Status
 from ogive.study.study import Study
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
+    from ogive.spaces.base import TaskShape
     from ogive.studio.engines import Engine
     from ogive.study.events import Event
+    from ogive.study.problem import Problem
+    from ogive.study.settings import Settings
+    from ogive.study.steering import Steering
 
 RUNNING = frozenset({"warming", "searching", "training", "pausing"})
 """States in which a process works on the run."""
 
 _LOOK_SECONDS = 1.0
-_COMMANDS = {"command.accepted": "accepted", "command.applied": "applied", "command.rejected": "rejected"}
 
 
 class Reading:
@@ -52,7 +59,7 @@ class Reading:
 
     def __init__(self, path: str | Path, name: str, engine: Engine, *, read_only: bool = False) -> None:
         self.study = Study.open(path)
-        self.problem, self.config = self.study.problem, self.study.config
+        self.config = self.study.config
         assert self.study.directory is not None
         self.directory = self.study.directory
         self.name, self.engine, self.read_only = name, engine, read_only
@@ -64,7 +71,10 @@ class Reading:
     def _begin(self) -> None:
         self.seq = 0
         self.columns = Columns()
-        self.rev = 0
+        asked = self.study.problem
+        self.steering: Steering = self.study.steering
+        self._problems = Problems(self.config, asked, self.steering.revisions[0].settings)
+        self._question = self.settings.question
         self._state: dict[str, Any] = {"state": "stopped"}
         self._planned = self.config.trials
         self._seconds, self._last = 0.0, 0.0
@@ -72,9 +82,26 @@ class Reading:
         self._loss: list[dict[str, Any]] = []
         self._best: list[dict[str, Any]] = []
         self._marks: list[dict[str, Any]] = []
-        self._revisions: list[dict[str, Any]] = []
-        self._commands: dict[str, dict[str, Any]] = {}
         self._layouts: dict[int, dict[str, Any]] = {}
+
+    @property
+    def settings(self) -> Settings:
+        """What the present revision fixes."""
+        return self.steering.settings
+
+    @property
+    def rev(self) -> int:
+        """Number of the present revision."""
+        return self.steering.rev
+
+    @property
+    def problem(self) -> Problem:
+        """The question of the present revision."""
+        return self._problems.of(self.settings)
+
+    def problem_at(self, rev: int) -> Problem:
+        """Return the question of a revision."""
+        return self._problems.of(self.steering.revisions[rev].settings)
 
     @property
     def present(self) -> str:
@@ -113,23 +140,23 @@ class Reading:
             same = self.identity in (None, now := self._file())
             self.identity = now
             if not same:
+                self.study = Study.open(self.directory.path)
                 self._begin()
-            for event in self.study.events(self.seq):
-                self._take(event)
-                self.seq = event.seq
+            if events := list(self.study.events(self.seq)):
+                # Once for all events: it knows their revisions, and perhaps later ones.
+                self.steering = self.study.steering
+                for event in events:
+                    self._take(event)
+                self.seq = events[-1].seq
             return same
 
     def _take(self, event: Event) -> None:
-        self.rev, self._last = max(self.rev, event.rev), event.ts
+        self._last = event.ts
         kind, data = event.kind, event.data
         if kind in OUTCOMES:
             self._outcome(event)
         elif kind == "proposal":
-            self.columns.note_origin(data["candidate"], data.get("origin", self.config.strategy.partition(":")[0]))
-            genotype = np.array([data["genotype"]], dtype=self.problem.space.dtype)
-            rows = Rows.blank(data["candidate"], genotype, len(self.problem.metrics))
-            rows.status[:] = Status.PENDING
-            self.columns.add(event, rows, self.problem)
+            self._proposal(event)
         elif kind == "run.state":
             self._changed_state(event)
         elif kind == "budget":
@@ -138,21 +165,28 @@ class Reading:
             self._loss.append({"t": event.ts, "step": data["step"], "loss": data["loss"]})
         elif kind == "checkpoint":
             self._mark(event, "checkpoint")
-        elif kind in _COMMANDS:
-            known = self._commands.setdefault(data["id"], {})
-            known.update(data, status=_COMMANDS[kind], ts=event.ts, rev=event.rev, seq=event.seq)
-            if kind == "command.applied":
-                self._mark(event, data["op"])
-        elif kind == "template.rev":
-            self._revisions.append(data | {"rev": event.rev, "ts": event.ts})
-            self._mark(event, f"revision {event.rev}")
+        elif kind == APPLIED:
+            self._mark(event, data["op"])
+            if self.settings.question != self._question:
+                self._question = self.settings.question
+                self.columns.reassess(event, self.study.results().rows, self.problem)
+
+    def _proposal(self, event: Event) -> None:
+        data, problem = event.data, self.problem_at(event.rev)
+        origin = data.get("origin", self.steering.revisions[event.rev].settings.strategy.partition(":")[0])
+        self.columns.note_origin(data["candidate"], origin, data.get("parent"), data.get("probability"))
+        genotype = np.array([data["genotype"]], dtype=problem.space.dtype)
+        rows = Rows.blank(data["candidate"], genotype, len(problem.metrics))
+        rows.status[:] = Status.PENDING
+        self.columns.add(event, rows, problem)
 
     def _outcome(self, event: Event) -> None:
-        rows = read_rows(event, self.problem)
-        self.columns.add(event, rows, self.problem)
-        fit = (rows.violation == 0) & np.isfinite(worth := self.problem.worth(rows)[:, 0])
+        problem = self.problem_at(event.rev)
+        rows = read_rows(event, problem)
+        self.columns.add(event, rows, problem)
+        fit = (rows.violation == 0) & np.isfinite(worth := problem.worth(rows)[:, 0])
         if fit.any():
-            sign = float(self.problem.signs[0])
+            sign = float(problem.signs[0])
             value = float(worth[fit].max()) * sign
             if not self._best or (value - self._best[-1]["value"]) * sign > 0:
                 self._best.append({"t": event.ts, "n": self.columns.trials, "value": value})
@@ -182,18 +216,17 @@ class Reading:
 
     def state(self) -> dict[str, Any]:
         """Return the snapshot a page starts from: everything small."""
-        problem, config = self.problem, self.config
-        running = self._state["state"] in RUNNING
-        spent = self._seconds + (self._last - self._since if running and self._since is not None else 0.0)
+        problem, settings, present = self.problem, self.settings, self.present
+        running = self._state["state"] in RUNNING and self._since is not None
         return {
             "seq": self.seq,
             "run": {
                 "name": self.name,
-                "space": config.space,
-                "task": config.task,
-                "strategy": config.strategy,
-                "seed": config.seed,
-                "kind": "template" if config.space.startswith("template") else "space",
+                "space": self.config.space,
+                "task": self.config.task,
+                "strategy": settings.strategy,
+                "seed": self.config.seed,
+                "kind": "space" if settings.template is None else "template",
                 "one_shot": any(name.endswith("@supernet") for name in problem.metrics),
             },
             "objectives": [
@@ -203,15 +236,19 @@ class Reading:
             "constraints": [
                 {"text": str(c), "metric": c.metric, "op": c.op, "bound": c.bound} for c in problem.constraints
             ],
-            "state": self.present,
+            "state": present,
             "rev": self.rev,
             "read_only": self.read_only,
-            "budget": {"trials": self._planned, "done": self.columns.trials, "seconds": spent},
-            "sampler": {"strategy": config.strategy, "T": None, "uniform": None, "mutation": None},
-            "statuses": {},
-            "nudges": {},
+            "budget": {
+                "trials": settings.trials or self._planned,
+                "done": self.columns.trials,
+                "seconds": self._seconds + (self._last - (self._since or 0.0) if running else 0.0),
+            },
+            "sampler": sampler(settings, problem.space, len(problem.objectives)),
+            "statuses": by_part(problem.space, settings.status),
+            "nudges": by_part(problem.space, settings.nudges),
             "best": self.best(),
-            "error": self.engine.fault or (self._state.get("note") if self._state["state"] == "failed" else None),
+            "error": (self.engine.fault or self._state.get("note")) if present == "failed" else None,
         }
 
     def best(self) -> dict[str, Any] | None:
@@ -226,15 +263,24 @@ class Reading:
         assert row is not None
         return {"id": row["id"], "arch": row["arch"], "metrics": row["metrics"]}
 
+    @property
+    def template_task(self) -> TaskShape:
+        """What shapes of a drawing are checked on."""
+        return self.problem.context.task or PROBE
+
     def template(self, rev: int | None = None) -> dict[str, Any]:
         """Return the drawing of a revision, the present one by default, with what steering did to its parts."""
         rev = self._revision(rev)
-        drawn = drawing(self.problem.space, self.problem.context.task)
+        settings, space = self.steering.revisions[rev].settings, self.problem_at(rev).space
+        drawn = drawing(space, self.template_task)
+        statuses = by_part(space, settings.status)
         for item in (*drawn["nodes"], *drawn["edges"], *drawn["groups"]):
-            item["status"] = "free"
+            item["status"] = statuses.get(item["id"], "free")
+        first = {n["id"] for n in (self.steering.revisions[0].settings.template or drawn)["nodes"]}
+        used = self.columns.used_parts()
         for node in drawn["nodes"]:
-            node["new"] = False
-        editable = self.config.space.startswith("template") and not self.read_only
+            node["new"] = node["id"] not in first and node["id"] not in used
+        editable = settings.template is not None and not self.read_only
         return {"rev": rev, "editable": editable, **drawn, "catalogue": catalogue()}
 
     def layout(self, rev: int | None = None) -> dict[str, Any]:
@@ -243,7 +289,7 @@ class Reading:
         if rev not in self._layouts:
             earlier = [r for r in self._layouts if r < rev]
             previous = self._layouts[max(earlier)] if earlier else None
-            self._layouts[rev] = layout(self.template(rev), previous)
+            self._layouts[rev] = layout(drawing(self.problem_at(rev).space, self.template_task), previous)
         return {"rev": rev, **self._layouts[rev]}
 
     def _revision(self, rev: int | None) -> int:
@@ -255,7 +301,12 @@ class Reading:
 
     def candidates(self, after: int = 0) -> dict[str, Any]:
         """Return the columns of all candidates that changed after an event."""
-        return {"seq": self.seq, **self.columns.since(after, {})}
+        found = self.columns.since(after)
+        tags = [self._notes(number).get("tags", ()) for number in found["ids"]] if self.steering.notes else []
+        return {"seq": self.seq, **found, "tags": tags or [()] * len(found["ids"])}
+
+    def _notes(self, candidate: int) -> Mapping[str, Any]:
+        return self.steering.notes.get(str(candidate), {})
 
     def candidate(self, number: int) -> dict[str, Any]:
         """Return what is known of one candidate.
@@ -268,16 +319,15 @@ class Reading:
         row = self.columns.row(number)
         if row is None:
             raise UnknownNameError(f"no candidate {number} was measured in this run")
-        names = self.columns.part_names
-        extra: dict[str, Any] = {
-            "probability": None,
-            "parent": None,
-            "tags": [],
-            "comments": [],
-            "alone": [],
-            "costs": {},
+        names, notes = self.columns.part_names, self._notes(number)
+        row["parts"] = [names[i] for i in row["parts"]]
+        alone = [a for a in self.study.anchors() if a.get("arch") == row["arch"]]
+        said = {
+            "tags": notes.get("tags", ()),
+            "comments": notes.get("comments", ()),
+            "pinned": notes.get("pinned", False),
         }
-        return row | {"parts": [names[i] for i in row["parts"]]} | extra
+        return row | said | {"alone": alone}
 
     def series(self) -> dict[str, Any]:
         """Return what changes over time: the loss, the best value so far, and marks of what happened."""
@@ -285,4 +335,11 @@ class Reading:
 
     def history(self) -> dict[str, Any]:
         """Return the revisions and the commands, oldest first."""
-        return {"revisions": self._revisions, "commands": list(self._commands.values())}
+        return {"revisions": history(self.steering, self.study.history()), "commands": self.study.commands()}
+
+    def differences(self, base: Any) -> list[str]:
+        """Return in words what has changed since a revision."""
+        revisions = self.steering.revisions
+        if not isinstance(base, int) or not 0 <= base < len(revisions):
+            return []
+        return revisions[base].settings.differences(self.settings)
