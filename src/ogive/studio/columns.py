@@ -2,23 +2,62 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ogive.studio.graph import part_names, parts
-from ogive.study.problem import COUNTED, KNOWN, MEASURED, Status
+from ogive.study.journal import OUTCOMES
+from ogive.study.problem import COUNTED, KNOWN, MEASURED, Rows, Status
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
     from ogive.spaces.base import Space
     from ogive.study.events import Event
-    from ogive.study.problem import Problem, Rows
+    from ogive.study.problem import Problem
 
 _LISTS = ("ids", "arch", "parts", "origin", "parent", "probability", "rev", "status", "seconds", "ts", "feasible")
+_ROWS = ("candidate", "genotype", "status", "violation", "seconds")
 _SHOWN = MEASURED | (np.arange(len(Status)) == Status.PENDING)
 _COPIED = KNOWN & ~MEASURED
 _UNKNOWN = (None, None, None)
 _WORDS = [status.name.lower() for status in Status]
+
+
+class News(NamedTuple):
+    """What events of one revision say of candidates: a row each, with the number and time of its event."""
+
+    rev: int
+    rows: Rows
+    seq: NDArray[np.int64]
+    ts: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, events: Sequence[Event], problem: Problem) -> News:
+        """Read proposals and outcomes of one revision."""
+        whole: dict[str, Any] = {name: [] for name in _ROWS} | {"metrics": {m: [] for m in problem.metrics}}
+        whole["reason"] = {}
+        for event in events:
+            data = event.data if event.kind in OUTCOMES else _pending(event.data, problem)
+            for name in _ROWS:
+                whole[name] += data[name]
+            for metric in problem.metrics:
+                whole["metrics"][metric] += data["metrics"][metric]
+            whole["reason"].update(data.get("reason", {}))
+        rows = Rows.from_data(whole, problem.metrics, problem.space.dtype)
+        sizes = [len(e.data["candidate"]) if e.kind in OUTCOMES else 1 for e in events]
+        seq, ts = np.array([e.seq for e in events]), np.array([e.ts for e in events])
+        return cls(events[0].rev, rows, np.repeat(seq, sizes), np.repeat(ts, sizes))
+
+
+def _pending(data: Mapping[str, Any], problem: Problem) -> dict[str, Any]:
+    """Return a proposal in the form of an outcome."""
+    row = {"candidate": data["candidate"], "genotype": data["genotype"], "status": "pending"}
+    row |= {"violation": 0.0, "seconds": 0.0}
+    return {k: [v] for k, v in row.items()} | {"metrics": {m: [None] for m in problem.metrics}}
 
 
 class Columns:
@@ -35,6 +74,8 @@ class Columns:
         self._known: set[bytes] = set()
         self._parts: dict[str, int] = {}
         self._origin: dict[int, tuple[str | None, str | None, float | None]] = {}
+        self._local: dict[int, NDArray[np.int64]] = {}
+        self.reasons: dict[int, str] = {}
         self.trials = 0
 
     def __len__(self) -> int:
@@ -50,24 +91,26 @@ class Columns:
         """Ids of the nodes and optional edges that `parts` counts, over all revisions; they only grow in number."""
         return list(self._parts)
 
-    def add(self, event: Event, rows: Rows, problem: Problem) -> None:
-        """Take in candidates that an event speaks of."""
+    def add(self, news: News, problem: Problem) -> None:
+        """Take in what events say of candidates, the later events last."""
+        rows = news.rows
         self.trials += int((COUNTED[rows.status] & (rows.status != Status.PENDING)).sum())
-        # A candidate is recognised by its bytes: a loop over those that are free, none of which was measured.
+        self.reasons.update(rows.reasons)
+        shown = _SHOWN[rows.status]
         keys = problem.space.keys(rows.genotypes)
-        new = _SHOWN[rows.status]
+        # A candidate is recognised by its bytes: a loop over those that are free, none of which was measured.
         for i in np.flatnonzero(_COPIED[rows.status]).tolist():
-            new[i] = keys[i] not in self._known
-        # What was proposed and then withdrawn has a row already.
-        new |= (rows.status == Status.DROPPED) & np.isin(rows.candidate, list(self._row))
-        self._known.update(key for key, there in zip(keys, new.tolist(), strict=True) if there)
-        if new.any():
-            self._put(event, rows.take(new), problem)
+            shown[i] = keys[i] not in self._known
+        self._known.update(key for key, there in zip(keys, shown.tolist(), strict=True) if there)
+        if (withdrawn := rows.status == Status.DROPPED).any():
+            # What was proposed and then withdrawn has a row already.
+            shown |= withdrawn & np.isin(rows.candidate, [*self._row, *rows.candidate[shown].tolist()])
+        if shown.any():
+            self._put(News(news.rev, rows.take(shown), news.seq[shown], news.ts[shown]), problem)
 
-    def _put(self, event: Event, rows: Rows, problem: Problem) -> None:
-        local = self._used(problem.space)
+    def _put(self, news: News, problem: Problem) -> None:
+        rows, local = news.rows, self._numbered(news.rev, problem.space)
         used = [local[np.flatnonzero(row)].tolist() for row in parts(problem.space, rows.genotypes)]
-        feasible = KNOWN[rows.status] & (rows.violation == 0)
         drawn = [self._origin.get(c, _UNKNOWN) for c in rows.candidate.tolist()]
         columns = {
             "ids": rows.candidate.tolist(),
@@ -76,28 +119,34 @@ class Columns:
             "origin": [origin for origin, _, _ in drawn],
             "parent": [parent for _, parent, _ in drawn],
             "probability": [probability for _, _, probability in drawn],
-            "rev": [event.rev] * len(rows),
+            "rev": [news.rev] * len(rows),
             "status": [_WORDS[s] for s in rows.status.tolist()],
             "seconds": rows.seconds.tolist(),
-            "ts": [event.ts] * len(rows),
-            "feasible": feasible.tolist(),
+            "ts": news.ts.tolist(),
+            "feasible": (KNOWN[rows.status] & (rows.violation == 0)).tolist(),
         }
         metrics = dict(zip(problem.metrics, _nullable(rows), strict=True))
         for name in metrics:
             self._metrics.setdefault(name, [None] * len(self))
-        # Rows of a table of lists: those that are there are overwritten, the rest appended.
+        table = [(self._lists[name], column) for name, column in columns.items()]
+        table += [(known, metrics.get(name) or [None] * len(rows)) for name, known in self._metrics.items()]
+        table.append((self._seq, news.seq.tolist()))
+        # A row that is there is overwritten, another one appended.
         for i, candidate in enumerate(columns["ids"]):
-            at = self._row.setdefault(candidate, len(self))
-            fresh = at == len(self)
-            _set(self._seq, at, event.seq, fresh)
-            for name, column in columns.items():
-                _set(self._lists[name], at, column[i], fresh)
-            for name, known in self._metrics.items():
-                _set(known, at, metrics[name][i] if name in metrics else None, fresh)
+            n = len(self._row)
+            at = self._row.setdefault(candidate, n)
+            for whole, column in table:
+                if at == n:
+                    whole.append(column[i])
+                else:
+                    whole[at] = column[i]
 
-    def _used(self, space: Space) -> np.ndarray[Any, np.dtype[np.int64]]:
-        """Return the global number of each part of a space."""
-        return np.array([self._parts.setdefault(name, len(self._parts)) for name in part_names(space)])
+    def _numbered(self, rev: int, space: Space) -> NDArray[np.int64]:
+        """Return the number of each part of a revision's space among all parts."""
+        if rev not in self._local:
+            numbers = [self._parts.setdefault(name, len(self._parts)) for name in part_names(space)]
+            self._local[rev] = np.array(numbers, dtype=np.int64)
+        return self._local[rev]
 
     def note_origin(self, candidate: int, origin: str | None, parent: Any = None, probability: Any = None) -> None:
         """Remember how a candidate came to be drawn, said before what became of it."""
@@ -151,13 +200,33 @@ class Columns:
             return None
         row: dict[str, Any] = {name: column[at] for name, column in self._lists.items()}
         row["id"] = row.pop("ids")
+        row["reason"] = self.reasons.get(candidate)
         return row | {"metrics": {name: column[at] for name, column in self._metrics.items()}}
 
-    def numbers(self, metric: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def numbers(self, metric: str) -> NDArray[np.float64]:
         """Return a metric of all rows, NaN where it is not known."""
         return np.array(self._metrics.get(metric, [None] * len(self)), dtype=np.float64)
 
-    def feasible(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+    def improvements(self, objective: str, sign: float) -> list[dict[str, float]]:
+        """Return each time ``t`` at which the best value of a metric rose, with the number ``n`` of trials until then.
+
+        Parameters
+        ----------
+        objective : str
+        sign : float
+            1 where it is maximised, -1 where it is minimised.
+        """
+        if not len(self):
+            return []
+        ts = np.array(self._lists["ts"])
+        order = np.argsort(ts, kind="stable")
+        trials = np.cumsum(np.isin(self._lists["status"], ("done", "failed"))[order])
+        worth = np.where(self.feasible(), sign * np.nan_to_num(self.numbers(objective), nan=-sign * np.inf), -np.inf)
+        best = np.maximum.accumulate(worth[order])
+        rises = np.flatnonzero(best > np.append(-np.inf, best[:-1])).tolist()
+        return [{"t": float(ts[order[i]]), "n": int(trials[i]), "value": float(best[i]) * sign} for i in rises]
+
+    def feasible(self) -> NDArray[np.bool_]:
         """Return which rows are measured and meet all constraints."""
         return np.array(self._lists["feasible"], dtype=np.bool_)
 
@@ -167,10 +236,3 @@ def _nullable(rows: Rows) -> list[list[float | None]]:
     values = rows.values.astype(object)
     values[np.isnan(rows.values)] = None
     return list(values.T.tolist())
-
-
-def _set(column: list[Any], at: int, value: Any, fresh: bool) -> None:
-    if fresh:
-        column.append(value)
-    else:
-        column[at] = value

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ogive._errors import StorageError, UnknownNameError
 from ogive.spaces.template import PROBE
-from ogive.studio.columns import Columns
+from ogive.studio.columns import Columns, News
 from ogive.studio.engines import at_work
 from ogive.studio.graph import catalogue, drawing
 from ogive.studio.layout import layout
 from ogive.studio.revisions import by_part, history, sampler
 from ogive.study.crew import Problems
-from ogive.study.journal import APPLIED, OUTCOMES, read_rows
-from ogive.study.problem import Rows, Status
+from ogive.study.journal import APPLIED, OUTCOMES
 from ogive.study.study import Study
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ogive.spaces.base import TaskShape
@@ -35,6 +35,7 @@ RUNNING = frozenset({"warming", "searching", "training", "pausing"})
 """States in which a process works on the run."""
 
 _LOOK_SECONDS = 1.0
+_ROWS = frozenset({*OUTCOMES, "proposal"})
 
 
 class Reading:
@@ -80,9 +81,9 @@ class Reading:
         self._seconds, self._last = 0.0, 0.0
         self._since: float | None = None
         self._loss: list[dict[str, Any]] = []
-        self._best: list[dict[str, Any]] = []
         self._marks: list[dict[str, Any]] = []
         self._layouts: dict[int, dict[str, Any]] = {}
+        self._sizes: dict[str, int] = {}
 
     @property
     def settings(self) -> Settings:
@@ -145,19 +146,20 @@ class Reading:
             if events := list(self.study.events(self.seq)):
                 # Once for all events: it knows their revisions, and perhaps later ones.
                 self.steering = self.study.steering
-                for event in events:
-                    self._take(event)
+                # Long logs are mostly candidates, which are quicker to take in many at a time.
+                for (about, _), some in groupby(events, lambda e: (e.kind in _ROWS, e.rev)):
+                    if about:
+                        self._candidates(list(some))
+                    else:
+                        for event in some:
+                            self._take(event)
                 self.seq = events[-1].seq
             return same
 
     def _take(self, event: Event) -> None:
         self._last = event.ts
         kind, data = event.kind, event.data
-        if kind in OUTCOMES:
-            self._outcome(event)
-        elif kind == "proposal":
-            self._proposal(event)
-        elif kind == "run.state":
+        if kind == "run.state":
             self._changed_state(event)
         elif kind == "budget":
             self._planned = int(data["trials"])
@@ -171,25 +173,16 @@ class Reading:
                 self._question = self.settings.question
                 self.columns.reassess(event, self.study.results().rows, self.problem)
 
-    def _proposal(self, event: Event) -> None:
-        data, problem = event.data, self.problem_at(event.rev)
-        origin = data.get("origin", self.steering.revisions[event.rev].settings.strategy.partition(":")[0])
-        self.columns.note_origin(data["candidate"], origin, data.get("parent"), data.get("probability"))
-        genotype = np.array([data["genotype"]], dtype=problem.space.dtype)
-        rows = Rows.blank(data["candidate"], genotype, len(problem.metrics))
-        rows.status[:] = Status.PENDING
-        self.columns.add(event, rows, problem)
-
-    def _outcome(self, event: Event) -> None:
-        problem = self.problem_at(event.rev)
-        rows = read_rows(event, problem)
-        self.columns.add(event, rows, problem)
-        fit = (rows.violation == 0) & np.isfinite(worth := problem.worth(rows)[:, 0])
-        if fit.any():
-            sign = float(problem.signs[0])
-            value = float(worth[fit].max()) * sign
-            if not self._best or (value - self._best[-1]["value"]) * sign > 0:
-                self._best.append({"t": event.ts, "n": self.columns.trials, "value": value})
+    def _candidates(self, events: Sequence[Event]) -> None:
+        """Take in proposals and outcomes of one revision."""
+        rev = events[0].rev
+        problem = self.problem_at(rev)
+        strategy = self.steering.revisions[rev].settings.strategy.partition(":")[0]
+        for data in (e.data for e in events if e.kind == "proposal"):
+            origin = data.get("origin", strategy), data.get("parent"), data.get("probability")
+            self.columns.note_origin(data["candidate"], *origin)
+        self.columns.add(News.of(events, problem), problem)
+        self._last = events[-1].ts
 
     def _changed_state(self, event: Event) -> None:
         before, self._state = self._state["state"], event.data
@@ -331,11 +324,16 @@ class Reading:
 
     def series(self) -> dict[str, Any]:
         """Return what changes over time: the loss, the best value so far, and marks of what happened."""
-        return {"train": self._loss, "best": self._best, "marks": self._marks}
+        best = self.columns.improvements(self.problem.objectives[0], float(self.problem.signs[0]))
+        return {"train": self._loss, "best": best, "marks": self._marks}
 
     def history(self) -> dict[str, Any]:
         """Return the revisions and the commands, oldest first."""
-        return {"revisions": history(self.steering, self.study.history()), "commands": self.study.commands()}
+        self.steering = self.study.steering
+        return {
+            "revisions": history(self.steering, self.study.history(), self._sizes),
+            "commands": self.study.commands(),
+        }
 
     def differences(self, base: Any) -> list[str]:
         """Return in words what has changed since a revision."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ogive.spaces.template import Template
 from ogive.strategies.base import get_strategy
+from ogive.study.settings import restricted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from ogive.study.steering import Steering
 
 _SAMPLER = ("T", "uniform", "mutation")
+_DRAWN = ("nodes: ", "groups: ", "edges: ")
+_PLAIN = frozenset({"choice", "option", "node", "group", "name", "where", "to", "source", "target"})
+"""Arguments that speak for themselves."""
 
 
 def part_id(space: Space, choice: str, option: str) -> str:
@@ -42,14 +46,16 @@ def architectures(space: Space) -> int:
     return math.prod(space.restriction.allowed.sum(axis=1).tolist())
 
 
-def history(steering: Steering, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def history(steering: Steering, rows: Sequence[Mapping[str, Any]], sizes: dict[str, int]) -> list[dict[str, Any]]:
     """Return the revisions, oldest first, with what each did in words and whether it has been undone since.
 
     Parameters
     ----------
     steering : Steering
     rows : sequence of mapping
-        What ``study.history()`` gives, a row a revision.
+        What ``study.history()`` gives, a row a revision; the last revisions may be missing.
+    sizes : dict
+        Size of the space by the name of the settings, as far as it is known; filled in.
     """
     standing = set()
     at: int | None = steering.head.same_as
@@ -57,15 +63,20 @@ def history(steering: Steering, rows: Sequence[Mapping[str, Any]]) -> list[dict[
         standing.add(at)
         at = steering.revisions[at].parent
     found = []
-    sizes = [architectures(_space(steering, rev)) for rev in range(len(steering.revisions))]
-    for row in rows:
-        rev, changes = row["rev"], list(row.get("changes", []))
-        before = sizes[max(rev - 1, 0)]
-        if before != sizes[rev]:
-            changes.append(f"space {before:,} → {sizes[rev]:,}")
+    before = 0
+    for row, revision in zip(rows, steering.revisions, strict=False):
+        name = revision.settings.hash
+        if name not in sizes:
+            whole = revision.settings.space(steering.origin)
+            sizes[name] = architectures(restricted(whole, revision.settings.status))
+        # What was drawn stands in the command; a list of edges says nothing more to a reader.
+        changes = [c for c in row.get("changes", []) if not c.startswith(_DRAWN)]
+        if before not in (0, sizes[name]):
+            changes.append(f"space {before:,} → {sizes[name]:,}")
+        before = sizes[name]
         found.append(
             {
-                "rev": rev,
+                "rev": row["rev"],
                 "parent": row["parent"],
                 "ts": row.get("ts"),
                 "actor": row.get("actor", "engine"),
@@ -76,29 +87,19 @@ def history(steering: Steering, rows: Sequence[Mapping[str, Any]]) -> list[dict[
                 "effect": "; ".join(changes),
                 "branch": row["branch"],
                 "same_as": row["same_as"],
-                "undone": row["same_as"] == rev and rev not in standing,
+                "undone": row["same_as"] == row["rev"] and row["rev"] not in standing,
             }
         )
     return found
-
-
-def _space(steering: Steering, rev: int) -> Space:
-    from ogive.study.settings import restricted
-
-    settings = steering.revisions[rev].settings
-    return restricted(settings.space(steering.origin), settings.status)
 
 
 def _words(row: Mapping[str, Any]) -> str:
     """Write what a command did: its name, then what it was done to."""
     if "op" not in row:
         return "the question the run was asked"
-    args = dict(row["args"])
-    what = [args.pop("choice", None), *_list(args.pop("option", None)), *_list(args.pop("node", None))]
-    rest = [f"{k}={v}" for k, v in args.items() if k not in ("name", "group")]
-    named = [args[k] for k in ("group", "name") if k in args]
-    return " ".join(str(w) for w in [row["op"].replace("_", " "), *what, *named, *rest] if w is not None)
-
-
-def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    words = [row["op"].replace("_", " ")]
+    for name, value in row["args"].items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        if value not in ({}, []):
+            words.append(text if name in _PLAIN else f"{name}={text}")
+    return " ".join(words)
