@@ -235,6 +235,21 @@ def test_what_does_not_run_adds_its_weight():
     np.testing.assert_allclose(gradient.numpy(), [bare, ran, bare], rtol=1e-5)
 
 
+def test_a_sample_that_is_no_architecture_moves_nothing():
+    document = join("sum").to_dict()
+    document["edges"][1] = {"from": "g", "to": "all", "optional": True}
+    template = Template(document)
+    network = Supernet(template, TASK).network
+    with pytest.raises(InputError, match="select one before running it"):
+        network(images())
+    off = torch.tensor([1.0, 0.0], requires_grad=True)
+    network.mix([torch.eye(7)[0], off, off], [(0,), (0,), (0,)])
+    logits = network(images())
+    assert torch.equal(logits, torch.zeros(2, 3))
+    (gradient,) = torch.autograd.grad(logits.sum(), off)
+    assert torch.equal(gradient, torch.zeros(2))
+
+
 def test_different_shapes_cannot_be_mixed():
     template = Template.load(next(path for path in TEMPLATES if path.stem == "branches"))
     supernet = Supernet(template, Shape((3, 16, 16), 10))
