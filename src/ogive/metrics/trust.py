@@ -45,8 +45,8 @@ def spearman(x: Floats, y: Floats) -> float:
 class Estimate:
     """A figure with its 90 % percentile bootstrap interval over anchors; None where there is none.
 
-    For a dozen anchors or more the interval of tau and rho covers the truth in 88 to 94 % of simulated normal pairs with
-    a correlation up to 0.8, and in up to 96 % above.
+    For a dozen anchors or more the interval of tau and rho covers the truth in 88 to 95 % of simulated normal pairs
+    with a correlation up to 0.8, and in up to 96 % at 0.9.
 
     Attributes
     ----------
