@@ -91,10 +91,11 @@ class Mixture:
         for v, node in enumerate(nodes):
             runs[v] &= not node.arcs or any(runs[source] and self._runs(switch) for source, switch in node.arcs)
         needed = [node.op == "output" for node in nodes]
-        for node, need in zip(reversed(nodes), reversed(needed), strict=True):
-            for source, switch in node.arcs:
-                needed[source] |= need and self._runs(switch)
-        self.runs = [a and b for a, b in zip(runs, needed, strict=True)]
+        for v in reversed(range(len(nodes))):
+            needed[v] &= runs[v]
+            for source, switch in nodes[v].arcs:
+                needed[source] |= needed[v] and self._runs(switch)
+        self.runs = needed
 
     def __call__(
         self,
