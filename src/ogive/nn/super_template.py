@@ -189,11 +189,6 @@ class SuperTemplateNetwork(SuperNetwork):
             shapes[step.id] = output_shape(step.id, step.op, step.args, shape, self.n_outputs)
         return names
 
-    @property
-    def competing(self) -> list[nn.Module]:
-        """The blocks of all options, one list over all groups and widths."""
-        return [self.parts[name] for n in self.nodes if n.place is not None for name in self._names[n.id].values()]
-
     # ---------------------------------------------------------------- shelf
 
     def owned(self, choice: int, code: int) -> list[tuple[str, nn.Module]]:
