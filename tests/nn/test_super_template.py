@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,18 @@ def same_as_extracted(supernet, genotypes):
             assert (supernet.forward(x, g) - plain(x)).abs().max() <= 1e-6
 
 
+@contextmanager
+def running(network):
+    """Collect the names of the blocks that run inside."""
+    ran = []
+    handles = [
+        module.register_forward_hook(lambda *_, name=name: ran.append(name)) for name, module in network.parts.items()
+    ]
+    yield ran
+    for handle in handles:
+        handle.remove()
+
+
 # -------------------------------------------------------------------- one architecture
 
 
@@ -106,7 +119,9 @@ def test_a_path_trains_what_its_plain_network_trains(seed):
     supernet.network.train(), plain.train()
     for parameter in supernet.network.parameters():
         parameter.grad = None
-    supernet.forward(images(), g).square().sum().backward()
+    with running(supernet.network) as ran:
+        supernet.forward(images(), g).square().sum().backward()
+    assert [name.split("|")[0] for name in ran] == [step.id for step in template.steps(g)]
     plain(images()).square().sum().backward()
     mine = [p.grad for _, p in supernet.named_parameters() if p.grad is not None]
     theirs = [p.grad for p in plain.parameters()]
@@ -186,8 +201,9 @@ def test_a_mixture_of_one_architecture_is_that_architecture(seed, hard):
             refused = str(error)
         assert not refused or "cannot be mixed: node" in refused
         assume(not refused)
-        with torch.no_grad():
+        with torch.no_grad(), running(supernet.network) as ran:
             mixed = supernet.network(x)
+            assert not hard or len(ran) == len(template.steps(g))
             torch.testing.assert_close(mixed, supernet.forward(x, g), atol=2e-5, rtol=1e-4)
 
 
@@ -216,16 +232,13 @@ def test_what_does_not_run_adds_its_weight():
     template = join("sum", (1, 1), ("conv_bn_relu", "max_pool", "identity"))
     supernet = Supernet(template, TASK)
     network = supernet.network.eval()
-    seen = []
-    network.parts[next(name for name in network.parts if name.startswith("a|"))].register_forward_hook(
-        lambda *_: seen.append("a")
-    )
     soft = torch.tensor([0.2, 0.5, 0.3], requires_grad=True)
     hard = torch.tensor([0.0, 1.0, 0.0]) - soft.detach() + soft
     x = images()
     network.mix([hard, torch.tensor([1.0, 0.0])], [(1,), (0,)])
-    logits = network(x)
-    assert not seen
+    with running(network) as ran:
+        logits = network(x)
+    assert not any(name.startswith(("a|", "c|")) for name in ran)
     torch.testing.assert_close(logits, supernet.forward(x, template.parse("b-off")))
     (gradient,) = torch.autograd.grad(logits.sum(), soft)
     # The classifier reads w_a + w_b * pooled + w_c.
@@ -233,6 +246,21 @@ def test_what_does_not_run_adds_its_weight():
     pooled = torch.nn.functional.max_pool2d(x, 3, 1, 1).mean(dim=(2, 3))
     bare, ran = ((weight.sum(dim=0) * value).sum().item() for value in (torch.ones_like(pooled), pooled))
     np.testing.assert_allclose(gradient.numpy(), [bare, ran, bare], rtol=1e-5)
+
+
+def test_a_sample_that_is_no_architecture_moves_nothing():
+    document = join("sum").to_dict()
+    document["edges"][1] = {"from": "g", "to": "all", "optional": True}
+    template = Template(document)
+    network = Supernet(template, TASK).network
+    with pytest.raises(InputError, match="select one before running it"):
+        network(images())
+    off = torch.tensor([1.0, 0.0], requires_grad=True)
+    network.mix([torch.eye(7)[0], off, off], [(0,), (0,), (0,)])
+    logits = network(images())
+    assert torch.equal(logits, torch.zeros(2, 3))
+    (gradient,) = torch.autograd.grad(logits.sum(), off)
+    assert torch.equal(gradient, torch.zeros(2))
 
 
 def test_different_shapes_cannot_be_mixed():

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from ogive._errors import InputError
+from ogive.spaces.template_edit import set_args
 from ogive.spaces.template_revision import complement, intersection, translate, union
 from tests.spaces.test_template import live_of, random_template
 from tests.spaces.test_template_edit import SMALL, random_edit
@@ -44,6 +45,13 @@ def test_translation_finds_the_same_network_where_there_is_one(seed):
         assert equal == (network(new, row) == wanted)
         assert equal or wanted not in known
     assert new.valid(moved[same]).all()
+
+
+def test_a_block_with_other_arguments_is_another_network():
+    g = SMALL.enumerate()
+    moved, same = translate(SMALL, set_args(SMALL, "b_pool", {"kernel": 5}), g)
+    assert np.array_equal(moved, g)
+    assert same.tolist() == ["b_pool" not in arch for arch in SMALL.format(g)]
 
 
 def test_nothing_changes_between_equal_revisions():

@@ -68,7 +68,9 @@ class Mixture:
     weights : sequence of Tensor, (n_codes,)
         The probability of every code, for each choice.
     run : sequence of collection of int
-        Codes that are computed, for each choice. Where the others would enter, their probability is added instead.
+        Codes that are computed, for each choice. Where the others would enter, their probability is added instead. If
+        no path is computed, as in a sample that is no architecture, the logits are zero and carry no gradient.
+    n_outputs : int
     """
 
     def __init__(
@@ -77,8 +79,9 @@ class Mixture:
         sets: Sequence[NDArray[np.bool_]],
         weights: Sequence[Tensor],
         run: Sequence[Collection[int]],
+        n_outputs: int,
     ) -> None:
-        self.nodes, self.weights, self.run = nodes, weights, run
+        self.nodes, self.weights, self.run, self.n_outputs = nodes, weights, run, n_outputs
         self.one = torch.ones((), dtype=weights[0].dtype, device=weights[0].device)
         self.sets = [torch.from_numpy(s).to(self.one) for s in sets]
         held = [w @ s for w, s in zip(weights, self.sets, strict=False)]
@@ -88,10 +91,11 @@ class Mixture:
         for v, node in enumerate(nodes):
             runs[v] &= not node.arcs or any(runs[source] and self._runs(switch) for source, switch in node.arcs)
         needed = [node.op == "output" for node in nodes]
-        for node, need in zip(reversed(nodes), reversed(needed), strict=True):
-            for source, switch in node.arcs:
-                needed[source] |= need and self._runs(switch)
-        self.runs = [a and b for a, b in zip(runs, needed, strict=True)]
+        for v in reversed(range(len(nodes))):
+            needed[v] &= runs[v]
+            for source, switch in nodes[v].arcs:
+                needed[source] |= needed[v] and self._runs(switch)
+        self.runs = needed
 
     def __call__(
         self,
@@ -120,6 +124,8 @@ class Mixture:
                 values[v] = block(node.id, z)
                 if node.op == "output":
                     outputs.append((reached[v], values[v]))
+        if not outputs:
+            return x.new_zeros(len(x), self.n_outputs) + 0 * sum(w.sum() for w in self.weights)
         total = sum((p for p, _ in outputs[1:]), start=outputs[0][0])
         logits = [p / total * y for p, y in outputs]
         return sum(logits[1:], start=logits[0])

@@ -99,9 +99,17 @@ class SuperTemplateNetwork(SuperNetwork):
         self._arrange()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return logits, ``(n, n_outputs)``."""
+        """Return logits, ``(n, n_outputs)``, of what `select` or `mix` asked for last.
+
+        Raises
+        ------
+        InputError
+            If nothing was asked for yet.
+        """
         if self._mixture is not None:
             return self._mixture(x, self._block, self._gates)
+        if not self._steps:
+            raise InputError("no architecture of the supernet is active; select one before running it")
         values: dict[str, Tensor] = {}
         logits: list[Tensor] = []
         for step in self._steps:
@@ -158,7 +166,7 @@ class SuperTemplateNetwork(SuperNetwork):
             codes = set(range(size) if asked is None else asked) if w is not None else {self._codes[choice]}
             running.append(codes - {code for c, code in self._excluded if c == choice})
             filled.append(torch.eye(size).to(like)[self._codes[choice]] if w is None else w)
-        self._mixture = Mixture(self.nodes, self.sets, filled, running)
+        self._mixture = Mixture(self.nodes, self.sets, filled, running, self.n_outputs)
 
     def active_state(self) -> dict[str, Tensor]:
         """Return the tensors of the active graph, under the names the plain network's ``state_dict`` has for them."""

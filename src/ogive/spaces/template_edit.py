@@ -41,8 +41,8 @@ class _Draft:
         self.edges = list(template.edges)
         self.retired = dict.fromkeys(template.retired)
 
-    def finish(self, task: TaskShape) -> Template:
-        """Return the template, its shapes checked on `task`."""
+    def finish(self, task: TaskShape | None) -> Template:
+        """Return the template, its shapes checked on `task` if there is one."""
         document = {
             "title": self.title,
             "nodes": list(self.nodes.values()),
@@ -52,7 +52,8 @@ class _Draft:
         }
         try:
             template = Template(document)
-            template.shapes(task)
+            if task is not None:
+                template.shapes(task)
         except InputError as error:
             raise self.refuse(str(error)) from error
         return template
@@ -330,4 +331,4 @@ def retire(template: Template, names: Iterable[str]) -> Template:
     """Return the template in which more ids are used up: those that other branches of its history gave away."""
     draft = _Draft(template, "retire ids")
     draft.retired |= dict.fromkeys(n for n in names if n not in draft.nodes and n not in draft.groups)
-    return draft.finish(PROBE)
+    return draft.finish(None)

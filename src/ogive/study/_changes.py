@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ogive.strategies.base import Strategy
     from ogive.study.engine import Engine
 
-_OPEN = (Status.UNSEEN, Status.PENDING)
+    Known = list[tuple[Problem, Rows]]
 
 
 def insert(engine: Engine, genotypes: Genotypes) -> list[int]:
@@ -40,7 +40,7 @@ def withdraw(engine: Engine, unwanted: Callable[[Group], NDArray[np.bool_]], *, 
     for group in engine.queue:
         rows = group.rows
         # A queue holds a handful of candidates, and each has to be taken back from whoever would measure it.
-        for i in np.flatnonzero(np.isin(rows.status, _OPEN) & unwanted(group)).tolist():
+        for i in np.flatnonzero(group.open & unwanted(group)).tolist():
             candidate = int(rows.candidate[i])
             if candidate in engine.flying:
                 if not (engine.executor.withdraw(candidate) or begun):
@@ -76,31 +76,32 @@ def is_new_measurement(old: Problem, new: Problem) -> bool:
     return old.dear != new.dear or dear[0] != dear[1] or redrawn(old, new)
 
 
-def settled(engine: Engine) -> list[Rows]:
-    """Return what of the queue has come to its end."""
-    parts = [g.rows.take(~np.isin(g.rows.status, (*_OPEN, Status.DROPPED))) for g in engine.queue]
-    return [rows for rows in parts if len(rows)]
+def settled(engine: Engine) -> list[tuple[Problem, Rows]]:
+    """Return what of the queue has come to its end, with the problem it was measured for."""
+    parts = [g.rows.take(~g.open & (g.rows.status != Status.DROPPED)) for g in engine.queue]
+    return [(engine.problem, rows) for rows in parts if len(rows)]
 
 
-def tell_again(strategy: Strategy, told: list[Rows], problem: Problem) -> None:
-    """Tell a new strategy everything that is known."""
-    if not told:
+def tell_again(strategy: Strategy, known: Known, problem: Problem) -> None:
+    """Tell a new strategy everything that is known, as its problem sees it."""
+    parts = [reassess(rows, measured_for, problem) for measured_for, rows in known]
+    if not parts:
         return
-    rows = Rows.join(told)
+    rows = Rows.join(parts)
     rows = rows.take(tellable(rows, problem))
     if len(rows):
         strategy.tell(rows.genotypes, problem.worth(rows), rows.violation)
 
 
-def adopt(engine: Engine, problem: Problem, told: list[Rows], *, anew: bool) -> None:
+def adopt(engine: Engine, problem: Problem, known: Known, *, anew: bool) -> None:
     """Go on with another problem.
 
     Parameters
     ----------
     engine : Engine
     problem : Problem
-    told : list of Rows
-        What the strategy knows, as the new problem sees it.
+    known : list of (Problem, Rows)
+        What the strategy knows.
     anew : bool
         Whether the queue is given up, because its measurements are of no use any more.
     """
@@ -110,16 +111,17 @@ def adopt(engine: Engine, problem: Problem, told: list[Rows], *, anew: bool) -> 
     for group in engine.queue:
         group.rows = reassess(group.rows, engine.problem, problem)
     engine.problem = engine.journal.problem = problem
-    engine.told = told
+    engine.told = known
     engine.known.clear()
     engine.untold.clear()
     if not engine.free_repeats:
         return
-    for rows in told:
-        engine.learn(rows)
+    for measured_for, rows in known:
+        engine.learn(reassess(rows, measured_for, problem))
     for group in engine.queue:
         waiting = np.isin(group.rows.candidate, list(group.links))
-        rows = group.rows.take(np.isin(group.rows.status, (Status.PENDING, Status.DONE, Status.FAILED)) & ~waiting)
+        source = np.isin(group.rows.status, (Status.PENDING, Status.DONE, Status.FAILED)) & ~waiting
+        rows = group.rows.take(source & (np.arange(len(waiting)) < group.seen))
         for key, candidate in zip(problem.keys(rows.genotypes), rows.candidate.tolist(), strict=True):
             if key not in engine.known:
                 engine.untold.setdefault(key, candidate)

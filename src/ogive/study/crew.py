@@ -7,9 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from ogive._errors import InputError
 from ogive.spaces.template import Template
 from ogive.strategies.base import Strategy, get_strategy
+from ogive.study.anchors import Anchors
 from ogive.study.executors import InProcess, InWorkers
+from ogive.study.exports import export
 from ogive.study.jobs import problem_of
 from ogive.study.workers import Pool
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from ogive.study.config import StudyConfig
     from ogive.study.directory import RunDirectory
     from ogive.study.engine import Engine
+    from ogive.study.events import EventLog
     from ogive.study.executors import Interrupts
     from ogive.study.groups import Executor
     from ogive.study.operations import Command
@@ -45,8 +49,9 @@ class Problems:
         """Return the problem of some settings; the same object for the same question."""
         if settings.question not in self._found:
             config = self.config_of(settings, self._config.space)
-            space, task = settings.space(self._first.space), self._first.context.task
-            self._found[settings.question] = problem_of(config, space, task)
+            space, context = settings.space(self._first.space), self._first.context
+            supernet = context.options.get("supernet")
+            self._found[settings.question] = problem_of(config, space, context.task, supernet)
         return self._found[settings.question]
 
     def config_of(self, settings: Settings, space: str) -> StudyConfig:
@@ -64,15 +69,23 @@ class Crew:
     config : StudyConfig
     problems : Problems
     interrupts : Interrupts
+    log : EventLog
     directory : RunDirectory, optional
     """
 
     def __init__(
-        self, config: StudyConfig, problems: Problems, interrupts: Interrupts, directory: RunDirectory | None
+        self,
+        config: StudyConfig,
+        problems: Problems,
+        interrupts: Interrupts,
+        log: EventLog,
+        directory: RunDirectory | None,
     ) -> None:
         self._config, self._problems, self._interrupts, self._directory = config, problems, interrupts, directory
         self._pool: Pool | None = None
         self._folder: TemporaryDirectory[str] | None = None
+        self._log = log
+        self._anchors = Anchors(log, directory)
 
     def problem_of(self, state: Steering) -> Problem:
         """Return the problem of a revision."""
@@ -95,12 +108,12 @@ class Crew:
         self._close_pool()
         if self._config.workers == 0 or not problem.dear:
             return InProcess(problem, self._interrupts)
-        self._pool = Pool(self._config.workers, self.setup_of(state), timeout=self._config.timeout)
+        self._pool = Pool(self._config.workers, self._config_of(state).to_dict(), timeout=self._config.timeout)
         return InWorkers(problem, self._pool, self._interrupts)
 
-    def setup_of(self, state: Steering) -> dict[str, Any]:
+    def _config_of(self, state: Steering) -> StudyConfig:
         """Return what a worker has to know to measure for a revision."""
-        return self._problems.config_of(state.settings, self._named(state)).to_dict()
+        return self._problems.config_of(state.settings, self._named(state))
 
     def _named(self, state: Steering) -> str:
         """Return the name of a revision's space for another process: a drawing goes into a file."""
@@ -115,17 +128,24 @@ class Crew:
             folder = Path(self._folder.name)
         return space.save(folder / f"{state.settings.hash}.json").spec
 
-    def act(self, command: Command, engine: Engine) -> dict[str, Any]:
+    def act(self, command: Command, state: Steering, engine: Engine) -> dict[str, Any]:
         """Carry out a command that changes no draw; return what its event says besides."""
+        args = command.args
         if command.op == "checkpoint":
             engine.snapshot()
-            return {}
+        elif command.op == "train_alone":
+            return {"anchor": self._anchors.ask(command.id, self._config_of(state), engine.problem, args)}
+        elif command.op == "cancel":
+            self._anchors.cancel(args["command"], engine)
+        elif command.op == "export":
+            if self._directory is None:
+                raise InputError("a study in memory has no directory to export to; give it one with out=")
+            return {"file": export(self._directory, self._log, engine, args["arch"], args.get("format", "json"))}
         return {}
 
     def tend(self, engine: Engine) -> bool:
         """Take in what finished beside the search; return whether something is still under way."""
-        del engine
-        return False
+        return self._anchors.tend(engine)
 
     def _close_pool(self) -> None:
         if self._pool is not None:
@@ -135,6 +155,7 @@ class Crew:
     def close(self) -> None:
         """Stop all workers."""
         self._close_pool()
+        self._anchors.close()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None

@@ -24,12 +24,14 @@ from numpy.typing import NDArray
 from ogive._errors import InfeasibleError
 from ogive.study.groups import Adrift, Executor, Group, Helm
 from ogive.study.problem import COUNTED, MEASURED, Measured, Problem, Rows, Status
+from ogive.study.reassess import reassess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ogive.strategies.base import Strategy
     from ogive.study.journal import Journal
+    from ogive.study.steering import Steering
 
 _SNAPSHOT_CANDIDATES = 2000
 _REJECTED_WEIGHT = 20
@@ -69,10 +71,13 @@ class Engine:
     queue : deque of Group
     flying : set of int
         Candidates whose dear metrics are being measured.
-    told : list of Rows
-        What the strategy has been told, as the present problem sees it.
+    told : list of (Problem, Rows)
+        What the strategy has been told, each with the problem it was measured for.
     before_ask : list of callable
-        Called with the engine before every ask, at the same turns in a resumed run; may change the strategy.
+        Called with the engine before every ask, at the same turns in a resumed run; may change the strategy. One that
+        takes long asks ``helm.hold`` now and then, and returns if that says so; it is then called again later.
+    on_steered : list of callable
+        Called with the engine and the states of steering before and after, when a revision has been adopted.
     """
 
     def __init__(
@@ -94,11 +99,13 @@ class Engine:
         self.free_repeats, self.on_change = free_repeats, on_change
         self.helm: Helm = helm or Adrift()
         self.before_ask: list[Callable[[Engine], None]] = []
+        self.on_steered: list[Callable[[Engine, Steering, Steering], None]] = []
+        self.stop: Callable[[], bool] = lambda: False
         self.asked = 0
         self.turn = 0
         self.trials = 0
         self.budget = self.asked_for = 0
-        self.told: list[Rows] = []
+        self.told: list[tuple[Problem, Rows]] = []
         self.note: str | None = None
         self._fruitless = 0
         self._weight = 0
@@ -108,9 +115,8 @@ class Engine:
         self.untold: dict[bytes, int] = {}
         self.flying: set[int] = set()
         self._last_snapshot = 0
-        recorded = journal.recorded(problem) if journal.snapshot is not None else None
-        if journal.snapshot is not None and recorded is not None:
-            self._restore(journal.snapshot, recorded)
+        if journal.snapshot is not None:
+            self._restore(journal.snapshot, journal.recorded())
 
     # ---------------------------------------------------------------- the loop
 
@@ -122,9 +128,9 @@ class Engine:
         InfeasibleError
             If no candidate met the constraints within `max_draws` draws; names each and the best value seen.
         """
-        self.note, self.budget, self.asked_for = None, trials, trials
+        self.note, self.budget, self.asked_for, self.stop = None, trials, trials, stop
         try:
-            while self.helm.attend(self, stop) and self.trials < self.budget:
+            while self.helm.attend(self) and self.trials < self.budget:
                 room = self.helm.limit(self) - self.trials - len(self.flying)
                 unseen = next((g for g in self.queue if not g.complete), None)
                 if room > 0 and unseen is not None:
@@ -145,6 +151,8 @@ class Engine:
     def _ask(self, room: int) -> None:
         for hook in self.before_ask:
             hook(self)
+            if not self.helm.hold(self):
+                return
         genotypes = np.asarray(self.strategy.ask(self.batch), dtype=self.problem.space.dtype)
         group = Group(Rows.blank(self.asked, genotypes, len(self.problem.metrics)))
         if told := getattr(self.strategy, "origins", None):
@@ -166,7 +174,7 @@ class Engine:
         if not len(rows):
             return
         self.strategy.tell(rows.genotypes, self.problem.worth(rows), rows.violation)
-        self.told.append(rows)
+        self.told.append((self.problem, rows))
         if self.free_repeats:
             self.learn(rows)
         if COUNTED[rows.status].any():
@@ -210,6 +218,9 @@ class Engine:
         rows = group.rows.take(slice(group.seen, None))
         replayed = self.journal.replay(rows) | (rows.status == Status.DROPPED)
         fresh = np.flatnonzero(~replayed)
+        if fresh.size and self.helm.due(self):
+            # What comes first was asked by somebody when only those before were looked at.
+            rows, replayed, fresh = rows.take(slice(0, fresh[0])), replayed[: fresh[0]], fresh[:0]
         links: dict[int, int] = {}
         if self.free_repeats and replayed.any():
             self._expect(rows.take(replayed & MEASURED[rows.status]))
@@ -345,12 +356,12 @@ class Engine:
         ]
         # As text, because a strategy's state may hold infinities, which strict JSON has not.
         state = json.dumps(self.strategy.state())
-        untold = sum(int((COUNTED[g.rows.status] & (g.rows.status != Status.PENDING)).sum()) for g in self.queue)
+        untold = sum(int((COUNTED[g.rows.status] & ~g.open).sum()) for g in self.queue)
         counts = {"asked": self.asked, "turn": self.turn, "trials": self.trials - untold}
         counts |= {"fruitless": self._fruitless, "weight": self._weight}
         self.journal.checkpoint(counts | self.helm.facts() | {"queue": queue, "strategy": state})
 
-    def _restore(self, snapshot: dict[str, Any], recorded: Rows) -> None:
+    def _restore(self, snapshot: dict[str, Any], recorded: list[tuple[Problem, Rows]]) -> None:
         self.strategy.restore(json.loads(snapshot["strategy"]))
         self.asked = self._last_snapshot = snapshot["asked"]
         self.turn = snapshot.get("turn", 0)
@@ -362,10 +373,13 @@ class Engine:
             group = Group(blank, human=entry.get("human", False))
             waiting += group.rows.candidate.tolist()
             self.queue.append(group)
-        told = recorded.take((recorded.candidate < self.asked) & ~np.isin(recorded.candidate, waiting))
-        self.trials = snapshot.get("trials", int(COUNTED[told.status].sum()))
-        self.told.append(told.take(told.status != Status.DROPPED))
-        if self.free_repeats:
-            self.learn(told)
-        if not self.trials and len(told):
-            self._fruits_of_none.append(told)
+        for problem, rows in recorded:
+            told = (rows.candidate < self.asked) & (rows.status != Status.DROPPED)
+            self.told.append((problem, rows.take(told & ~np.isin(rows.candidate, waiting))))
+        now = [reassess(rows, problem, self.problem) for problem, rows in self.told]
+        self.trials = snapshot.get("trials", sum(int(COUNTED[rows.status].sum()) for rows in now))
+        for rows in now:
+            if self.free_repeats:
+                self.learn(rows)
+            if not self.trials and len(rows):
+                self._fruits_of_none.append(rows)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from ogive.study.problem import FREE, Measured, Rows, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from numpy.typing import NDArray
 
     from ogive.spaces.base import Genotypes
     from ogive.study.engine import Engine
@@ -35,8 +37,17 @@ class Helm(Protocol):
 
     patience: float | None
 
-    def attend(self, engine: Engine, stop: Callable[[], bool]) -> bool:
+    def attend(self, engine: Engine) -> bool:
         """Do what is due before the next step, wait while the run is paused; return whether to go on."""
+
+    def hold(self, engine: Engine) -> bool:
+        """Only wait while the run is paused; return whether to go on. For what takes long within a step."""
+
+    def replays(self, engine: Engine) -> bool:
+        """Return whether the engine still draws what the log knows."""
+
+    def due(self, engine: Engine) -> bool:
+        """Return whether something has to be done before what was drawn last is looked at."""
 
     def limit(self, engine: Engine) -> int:
         """Return the number of trials to pause at, however large the budget is."""
@@ -50,10 +61,22 @@ class Adrift:
 
     patience: float | None = None
 
-    def attend(self, engine: Engine, stop: Callable[[], bool]) -> bool:
+    def attend(self, engine: Engine) -> bool:
         """Go on until the run is to stop."""
+        return not engine.stop()
+
+    def hold(self, engine: Engine) -> bool:
+        """Go on until the run is to stop."""
+        return not engine.stop()
+
+    def replays(self, engine: Engine) -> bool:
+        """Return whether the engine still draws what the log knows."""
+        return engine.asked <= engine.journal.last
+
+    def due(self, engine: Engine) -> bool:
+        """Nothing has."""
         del engine
-        return not stop()
+        return False
 
     def limit(self, engine: Engine) -> int:
         """Return the budget."""
@@ -92,6 +115,13 @@ class Group:
     def free(self) -> bool:
         """Whether there is nothing to measure in it."""
         return self.complete and bool(FREE[self.rows.status].all())
+
+    @property
+    def open(self) -> NDArray[np.bool_]:
+        """Which candidates have not come to their end, those included that have not been looked at."""
+        unseen = np.arange(len(self.rows)) >= self.seen
+        is_open = (unseen & (self.rows.status != Status.DROPPED)) | (self.rows.status == Status.PENDING)
+        return np.asarray(is_open)
 
     def position(self, candidate: int) -> int | None:
         """Return the row of a candidate, None for one of another group."""

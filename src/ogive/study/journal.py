@@ -87,10 +87,9 @@ class Journal:
             self._recorded.append(_Recorded(problem, rows, {c: i for i, c in enumerate(rows.candidate.tolist())}))
         self.last = max([-1, *self._proposed, *(int(r.rows.candidate[-1]) for r in self._recorded)])
 
-    def recorded(self, problem: Problem) -> Rows | None:
-        """Return all candidates that came to their end, as a problem sees them; None if there are none."""
-        parts = [reassess(r.rows, r.problem, problem) for r in self._recorded]
-        return Rows.join(parts) if parts else None
+    def recorded(self) -> list[tuple[Problem, Rows]]:
+        """Return all candidates that came to their end, each with the problem they were measured for."""
+        return [(r.problem, r.rows) for r in self._recorded]
 
     # ---------------------------------------------------------------- writing
 

@@ -53,7 +53,7 @@ class Crew(Protocol):
     def executor_of(self, state: Steering) -> Executor:
         """Return where the dear metrics of a revision are measured."""
 
-    def act(self, command: Command, engine: Engine) -> dict[str, Any]:
+    def act(self, command: Command, state: Steering, engine: Engine) -> dict[str, Any]:
         """Carry out a command that changes no draw; return what its event says besides."""
 
     def tend(self, engine: Engine) -> bool:
@@ -90,7 +90,7 @@ class Pilot:
         self.stopped = False
         self._read_to = 0
         self._waiting: deque[Posted] = deque()
-        self._paused = False
+        self._paused = self._rested = False
         self._until = math.inf
         applied = [e for e in journal.commands if e.kind == APPLIED]
         self._done = {e.data["id"] for e in journal.commands if e.kind in (APPLIED, "command.rejected")}
@@ -114,9 +114,13 @@ class Pilot:
 
     def join(self, crew: Crew) -> None:
         """Go on in another round, with another crew."""
-        self.crew, self.stopped = crew, False
+        self.crew, self.stopped, self._rested = crew, False, False
 
     # ---------------------------------------------------------------- the helm
+
+    def due(self, engine: Engine) -> bool:
+        """Return whether the log has a command at this turn that has not been carried out again."""
+        return bool(self._script) and self._script[0].data["at"] <= engine.turn
 
     def limit(self, engine: Engine) -> int:
         """Return the number of trials to pause at."""
@@ -130,39 +134,54 @@ class Pilot:
         """Return whether the engine still draws what the log knows."""
         return bool(self._script) or engine.asked <= engine.journal.last
 
-    def attend(self, engine: Engine, stop: Callable[[], bool]) -> bool:
+    def attend(self, engine: Engine) -> bool:
         """Carry out what is due, wait while the run is paused, and return whether to go on."""
-        said = False
+        while True:
+            while self.due(engine):
+                self._repeat(self._script.popleft(), engine)
+            self._look(engine)
+            if self._waiting and not self.replays(engine):
+                waiting, self._waiting = self._waiting, deque()
+                for posted in waiting:
+                    self._carry_out(posted, engine)
+            under_way = self.crew.tend(engine)
+            if engine.stop() or self.stopped:
+                return False
+            done = engine.trials >= engine.budget
+            if not self._rests(engine, engine.trials >= self._until) and not (done and under_way):
+                return True
+            self._idle(engine)
+
+    def hold(self, engine: Engine) -> bool:
+        """Carry out pause, resume and stop only; wait while the run is paused, and return whether to go on."""
         while True:
             self._look(engine)
-            under_way = self.crew.tend(engine)
-            if stop() or self.stopped:
+            if engine.stop() or self.stopped:
                 return False
-            paused = not self.replays(engine) and engine.trials < engine.budget
-            paused = paused and (self._paused or engine.trials >= self._until)
-            if paused and not said:
-                engine.journal.append([("run.state", {"state": "paused"})])
-            elif said and not paused:
-                engine.journal.append([("run.state", {"state": "searching"})])
-            said = paused
-            if not paused and not (under_way and engine.trials >= engine.budget):
+            if not self._rests(engine, False):
                 return True
-            if engine.flying and engine.executor.busy():
-                engine.collect()
-            else:
-                time.sleep(_POLL)
+            self._idle(engine)
+
+    def _rests(self, engine: Engine, reached: bool) -> bool:
+        """Return whether the run is paused now, and log when that changes."""
+        paused = (self._paused or reached) and not self.replays(engine) and engine.trials < engine.budget
+        if paused != self._rested:
+            engine.journal.append([("run.state", {"state": "paused" if paused else "searching"})])
+        self._rested = paused
+        return paused
+
+    @staticmethod
+    def _idle(engine: Engine) -> None:
+        if engine.flying and engine.executor.busy():
+            engine.collect()
+        else:
+            time.sleep(_POLL)
 
     def _look(self, engine: Engine) -> None:
-        """Take commands from the line and carry out what may be carried out now."""
-        while self._script and self._script[0].data["at"] <= engine.turn:
-            self._repeat(self._script.popleft(), engine)
+        """Take commands from the line; those that start and stop the run are carried out at once."""
         for posted in self.line.read(self._read_to):
             self._read_to = posted.number
             self._receive(posted, engine)
-        if self._waiting and not self.replays(engine):
-            waiting, self._waiting = self._waiting, deque()
-            for posted in waiting:
-                self._carry_out(posted, engine)
 
     def _receive(self, posted: Posted, engine: Engine) -> None:
         command = posted.command
@@ -194,7 +213,7 @@ class Pilot:
                 self.steering = self.steering.apply(command)
                 self._write(engine, APPLIED, posted)
             else:
-                self._write(engine, APPLIED, posted, self.crew.act(command, engine))
+                self._write(engine, APPLIED, posted, self.crew.act(command, self.steering, engine))
         except StorageError:
             raise
         except OgiveError as error:
@@ -237,23 +256,25 @@ class Pilot:
         before, after = self.steering.settings, state.settings
         problem = self.crew.problem_of(state)
         anew = problem is not engine.problem and is_new_measurement(engine.problem, problem)
-        told, strategy = engine.told, engine.strategy
+        known, strategy = engine.told, engine.strategy
         if problem is not engine.problem or before.strategy != after.strategy:
             known = [*engine.told, *settled(engine)] if anew else engine.told
-            told = [reassess(rows, engine.problem, problem) for rows in known]
             strategy = self.crew.strategy_of(state)
-            tell_again(strategy, told, problem)
+            tell_again(strategy, known, problem)
         executor = self.crew.executor_of(state) if anew else None
         # Nothing has changed until here; from here on nothing can fail but the log.
         if posted is not None:
             dropped = withdraw(engine, _unwanted(state, engine.problem, problem, anew=anew), begun=anew)
             self._write(engine, APPLIED, posted, {"rev": state.rev, "dropped": dropped}, self._also(state))
             self._applied += 1
-        self.steering, engine.strategy, engine.journal.rev = state, strategy, state.rev
+        old, self.steering = self.steering, state
+        engine.strategy, engine.journal.rev = strategy, state.rev
         engine.executor = executor or engine.executor
         if problem is not engine.problem:
-            adopt(engine, problem, told, anew=anew)
+            adopt(engine, problem, known, anew=anew)
         equip(strategy, state, self.crew)
+        for hook in engine.on_steered:
+            hook(engine, old, state)
         if posted is not None and before.trials != after.trials:
             engine.budget = after.trials or engine.asked_for
 

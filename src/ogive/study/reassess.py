@@ -34,7 +34,7 @@ def reassess(rows: Rows, old: Problem, new: Problem) -> Rows:
         rows = rows.take(same)
         rows.genotypes = genotypes[same]
     else:
-        rows = rows.take(slice(None))
+        rows = rows.take(np.arange(len(rows)))
     values = np.full((len(rows), len(new.metrics)), np.nan)
     for column, name in enumerate(new.metrics):
         if name in old.metrics:

@@ -71,6 +71,7 @@ class Steered:
     def steer(
         self,
         op: str,
+        /,
         *,
         id: str | None = None,  # noqa: A002 - the name it has in every client
         base_rev: int | None = None,

@@ -247,7 +247,7 @@ class Study(Steered):
             log.extend([("budget", {"trials": total}), ("run.state", {"state": "searching"})], self.steering.rev)
             history = results.history()
             best = float(history[-1]) if len(history) else math.nan
-            crew = Crew(self.config, self._problems, interrupts, self.directory)
+            crew = Crew(self.config, self._problems, interrupts, log, self.directory)
             try:
                 with progress_bar(self.problem, results.n_trials, total, best, progress) as listen:
                     engine = self._taken_up(log, began, crew, listen)

@@ -19,7 +19,7 @@ class Shelf:
     Attributes
     ----------
     optimizers : list of Optimizer
-        Those that train the parameters, in the order they were attached.
+        Those that train all parameters of the network, in the order they were attached.
     memory : dict
         ``memory[parameter name][number of the optimizer]`` is the group and the state of a parameter put away.
     """
