@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from ogive._errors import InputError, UnknownNameError
-from ogive.study import SqliteLog, Study
 from ogive.studio.engines import Engine
 from ogive.studio.reading import Reading
+from ogive.study import SqliteLog, Study
 from tests.studio.runs import cell_run, drawn_run
 
 
@@ -115,7 +115,7 @@ def test_a_candidate_that_is_being_measured_becomes_a_measured_one(drawn, tmp_pa
         assert (pending["ids"][-1], pending["status"][-1], pending["origin"][-1]) == (900, "pending", "human")
         assert pending["metrics"]["params"][-1] is None
         done = {"candidate": [900], "genotype": [genotype], "status": ["failed"], "violation": [0.0], "seconds": [1.5]}
-        done |= {"metrics": dict.fromkeys(problem.metrics, [None]), "reason": {"900": "it broke"}}
+        done |= {"metrics": {m: [None] for m in problem.metrics}, "reason": {"900": "it broke"}}
         log.append("eval.failed", done)
     reading.update()
     row = reading.candidate(900)

@@ -170,6 +170,9 @@ def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
 
 
 def test_help_loads_nothing_heavy():
-    code = "import sys; from ogive.cli.main import run; run(['--help']); print([m for m in ('uvicorn', 'starlette', 'torch') if m in sys.modules])"
+    heavy = "('uvicorn', 'starlette', 'torch')"
+    code = (
+        f"import sys; from ogive.cli.main import run; run(['--help']); print([m for m in {heavy} if m in sys.modules])"
+    )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == "[]"

@@ -10,9 +10,9 @@ import time
 
 import pytest
 
-from ogive.study import SqliteLog
 from ogive.studio import stream as module
 from ogive.studio.stream import Tail, page, stream
+from ogive.study import SqliteLog
 from tests.studio.runs import cell_run, logged_in, served
 
 
@@ -71,11 +71,12 @@ def test_a_quiet_stream_says_that_it_is_alive(tmp_path, monkeypatch):
     fill(tmp_path / "run.db", 1)
 
     async def listen():
-        async for text in stream(tmp_path / "run.db", 1, asyncio.Event()):
+        ending = asyncio.Event()
+        async for text in stream(tmp_path / "run.db", 1, ending):
             if text == ": ping\n\n":
-                return True
+                ending.set()
 
-    assert asyncio.run(asyncio.wait_for(listen(), 20))
+    asyncio.run(asyncio.wait_for(listen(), 20))
 
 
 def test_the_end_of_the_server_ends_a_stream(tmp_path):

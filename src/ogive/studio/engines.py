@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-import time
 from typing import IO, TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -15,7 +14,7 @@ from ogive._errors import StorageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-_PATIENCE = 4.0
+_PATIENCE = 3.0
 _SHOWN_BYTES = 4000
 
 
@@ -88,14 +87,17 @@ class Engine:
         told = [line for line in lines if not line.startswith("error: this is a fault of ogive")]
         return told[-1] if told else f"the search ended with code {code}"
 
-    def end(self) -> None:
-        """End the process at a safe point; one that does not come to it is killed, which loses nothing logged."""
+    def ask_to_end(self) -> None:
+        """Ask the process to end at its next safe point."""
         if self._child is not None and self.running:
             self._child.terminate()
-            began = time.monotonic()
-            while self.running and time.monotonic() - began < _PATIENCE:
-                time.sleep(0.02)
-            if self.running:
+
+    def end(self) -> None:
+        """Wait for the end of a process that was asked to; one that takes too long is killed, which loses nothing."""
+        if self._child is not None:
+            try:
+                self._child.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:
                 self._child.kill()
-            self._child.wait()
+                self._child.wait()
         self._said.close()

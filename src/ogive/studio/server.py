@@ -98,21 +98,28 @@ def serve(
     shown = "127.0.0.1" if host in LOOPBACK else host
     base = f"http://{_bracketed(shown)}:{port}/login?token="
     studio = Studio(runs, keys, [f"{_bracketed(name)}:{port}" for name in _names(host)], port)
+    engines = [run.engine for run in runs]
+
+    def leaving() -> None:
+        for engine in engines:
+            if not keep:
+                engine.ask_to_end()
+
+    server = _Server(studio, lambda: ready(Address(base + keys.token, base + keys.one_time(), port)), leaving)
     try:
         if begin:
-            for run in runs:
-                run.engine.start()
-        _Server(studio, lambda: ready(Address(base + keys.token, base + keys.one_time(), port))).run_until_stopped(
-            sockets
-        )
+            for engine in engines:
+                engine.start()
+        server.run_until_stopped(sockets)
     finally:
-        if not keep:
-            for run in runs:
-                run.engine.end()
+        leaving()
+        for engine in engines:
+            if not keep:
+                engine.end()
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, studio: Studio, ready: Callable[[], None]) -> None:
+    def __init__(self, studio: Studio, ready: Callable[[], None], leaving: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 studio.app,
@@ -124,7 +131,7 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=_GRACE_SECONDS,
             )
         )
-        self._studio, self._ready = studio, ready
+        self._studio, self._ready, self._leaving = studio, ready, leaving
 
     def run_until_stopped(self, sockets: list[socket.socket]) -> None:
         # uvicorn raises the signal that stopped it again: what has to be put in order must not die of that.
@@ -142,8 +149,9 @@ class _Server(uvicorn.Server):
             self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # Streams never end by themselves.
+        # Streams never end by themselves, and searches take a while to.
         self._studio.ending.set()
+        self._leaving()
         await super().shutdown(sockets)
 
 
