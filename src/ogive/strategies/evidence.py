@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from ogive._errors import InfeasibleError, InputError
 
@@ -55,7 +54,8 @@ def rewards(values: Floats, epoch: NDArray[np.integer[Any]] | None = None) -> Fl
     labels = np.zeros(len(values), dtype=np.int64) if epoch is None else epoch
     for label in np.unique(labels):
         rows = labels == label
-        out[rows] = (rankdata(values[rows]) - 0.5) / rows.sum()
+        _, level, count = np.unique(values[rows], return_inverse=True, return_counts=True)
+        out[rows] = (np.cumsum(count) - count / 2)[level] / rows.sum()
     return out
 
 
