@@ -149,3 +149,27 @@ def test_nothing_is_filled_in_without_a_supernet():
 def test_what_is_not_running_has_no_supernet():
     with pytest.raises(InputError, match="while the study runs"):
         _ = ask().one_shot.trainer
+
+
+def test_the_winner_is_the_finalist_that_validates_best_alone(tmp_path):
+    study = ask(tmp_path / "run", trials=16, train={"epochs": 2}, workers=0).run()
+    by_supernet = study.best
+    study.steer("pin", target=str(int(study.results().rows.candidate[0])))
+    study.run(1)
+    verdict = study.confirm(seeds=2, baseline=3)
+    runs = [e.data for e in study.events(kinds=("retrain",))]
+    means = {}
+    for run in runs:
+        if run["role"] == "finalist":
+            means.setdefault(tuple(run["genotype"]), []).append(run["validation"])
+    assert len(means) >= 4
+    assert all(len(v) == 2 for v in means.values())
+    assert by_supernet is not None
+    assert study.results().rows.genotypes[0].tolist() in [list(g) for g in means], "what is pinned is a finalist"
+    best = max(means, key=lambda g: np.mean(means[g]))
+    assert tuple(study.best.genotype.tolist()) == best
+    assert study.best.metrics["accuracy@train"] == np.mean(means[best])
+    tested = [r["test"] for r in runs if r["role"] == "finalist" and tuple(r["genotype"]) == best]
+    assert sorted(verdict.chosen.values) == sorted(tested)
+    assert (tmp_path / "run" / "best" / "weights.safetensors").exists()
+    assert Study.open(tmp_path / "run").best.arch == study.best.arch

@@ -177,13 +177,17 @@ class OneShot:
         log : EventLog
             What earlier slices taught the strategy.
         """
-        self._problem, self._space = problem, problem.space
-        if self._folder is not None:
-            self._trainer = None
+        self._problem, self._space, self._trainer = problem, problem.space, None if self._folder else self._trainer
         done = [event.data for event in log.read(kinds=(SLICE,))]
         self._slice = -1
         self._learnt = {data["slice"]: data.get("logits") for data in done}
         self._ends = {0} | {data["steps"] for data in done}
+
+    def serve(self, problem: Problem) -> None:
+        """Let the supernet be read for a study that does not run now."""
+        if self._problem is None:
+            self._problem = problem
+        self._space = problem.space
 
     @property
     def trainer(self) -> SupernetTrainer:

@@ -25,9 +25,9 @@ from ogive.study.directory import RunDirectory
 from ogive.study.engine import Engine
 from ogive.study.events import EventLog, SqliteLog
 from ogive.study.executors import Interrupts
-from ogive.study.final import FIRST_SEED, RETRAIN, Verdict, entry, missing_runs, verdict
+from ogive.study.final import FIRST_SEED, Run, Verdict, entry, missing_runs, verdict
 from ogive.study.jobs import problem_of
-from ogive.study.journal import Journal
+from ogive.study.journal import RETRAIN, Journal
 from ogive.study.one_shot import OneShot, supernet_settings
 from ogive.study.pilot import Pilot, equip
 from ogive.study.progress import Listener, counting_bar, progress_bar
@@ -331,13 +331,14 @@ class Study(Steered):
     def confirm(self, seeds: int = 3, baseline: int | None = None, *, progress: bool | None = None) -> Verdict | None:
         """Train the best architecture anew and test it, beside random architectures that meet the same constraints.
 
-        What an earlier, interrupted call finished is not done again. The weights of the first seed go to
+        Where a supernet ranked, several finalists are trained, and the best is the one that then validates best on
+        average. What an earlier, interrupted call finished is not done again. The weights of the first seed go to
         ``best/weights.safetensors``.
 
         Parameters
         ----------
         seeds : int
-            Trainings of the best architecture.
+            Trainings of the best architecture, or of each finalist.
         baseline : int
             Random architectures, trained once each; by default four for each seed.
         progress : bool, optional
@@ -359,11 +360,9 @@ class Study(Steered):
         with self._writing() as log, Interrupts() as interrupts:
             todo = missing_runs(self, seeds, 4 * seeds if baseline is None else baseline)
             pool = Pool(max(self.config.workers, 1), self.config.to_dict())
-            weights = None if self.directory is None else str(self.directory.path / "best" / "weights.safetensors")
             try:
                 for i, run in enumerate(todo):
-                    first = run.role == "chosen" and run.seed == FIRST_SEED
-                    pool.submit(i, "retrain", run.genotype.tolist(), run.seed, weights if first else None)
+                    pool.submit(i, "retrain", run.genotype.tolist(), run.seed, self._weights_of(run))
                 with counting_bar("testing", len(todo), progress) as advance:
                     left = len(todo)
                     while left:
@@ -374,9 +373,27 @@ class Study(Steered):
                         advance(len(answers))
             finally:
                 pool.close()
+        # The report clears away what belongs to an architecture that is no longer the best.
+        self.write_report()
+        self._take_weights()
         self._export_onnx()
         self.write_report()
         return self.verdict
+
+    def _weights_of(self, run: Run) -> str | None:
+        """Return where the weights of a training of the final stage go: nowhere but for the first of each finalist."""
+        if self.directory is None or run.role == "baseline" or run.seed != FIRST_SEED:
+            return None
+        return str(self.directory.path / "finalists" / f"{run.genotype.tobytes().hex()}.safetensors")
+
+    def _take_weights(self) -> None:
+        """Copy the weights of the best architecture to where people look for them."""
+        best = self.best
+        if self.directory is None or best is None:
+            return
+        weights = self._weights_of(Run("chosen", best.genotype, FIRST_SEED))
+        if weights is not None and Path(weights).exists():
+            self.directory.write("best/weights.safetensors", Path(weights).read_bytes())
 
     def _export_onnx(self) -> None:
         """Write ``best/model.onnx`` from the trained weights, where the onnx extra is installed."""
