@@ -138,7 +138,7 @@ def gather(
     *,
     epoch: NDArray[np.integer[Any]] | None = None,
     weights: Floats | None = None,
-    exposure: Ints | None = None,
+    exposure: NDArray[np.integer[Any]] | None = None,
     seed: int = 0,
 ) -> Evidence:
     """Return what evaluations say about every part of the space.
@@ -153,8 +153,8 @@ def gather(
         Evidence epoch of each evaluation; one epoch by default.
     weights : ndarray of float64, (n,) or (n, n_parts), optional
         How much each evaluation counts, 1 by default.
-    exposure : ndarray of int64, (n_parts,), optional
-        Passed through.
+    exposure : ndarray of int, (n_choices, max options), optional
+        Gradients that every option has had, as `Supernet.exposure`.
     seed : int
         Of the resamples.
 
@@ -176,7 +176,7 @@ def gather(
         contrast,
         low,
         high,
-        exposure,
+        None if exposure is None else space.by_part(exposure),
     )
 
 
