@@ -62,11 +62,11 @@ def ratio(spec: str, seed: int) -> float:
 
 @pytest.mark.parametrize("spec", CASES)
 def test_a_path_costs_little_more_than_the_plain_network(benchmark, spec):
-    inside, alone = steps(spec, 0)
-    plain = min(cpu_seconds(alone) for _ in range(ROUNDS))
+    inside, _ = steps(spec, 0)
     benchmark.pedantic(inside, rounds=ROUNDS, warmup_rounds=1)
-    benchmark.extra_info["ratio_to_plain_network"] = benchmark.stats.stats.min / plain
-    assert benchmark.stats.stats.min / plain < 1.15
+    found = float(np.median([ratio(spec, seed) for seed in range(3)]))
+    benchmark.extra_info["ratio_to_plain_network"] = found
+    assert found < 1.15
 
 
 if __name__ == "__main__":

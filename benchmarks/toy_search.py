@@ -9,7 +9,7 @@ budget is of different networks; repeats are free. Without ranks a search sees t
 trained alone. With them it sees the loss inside a supernet: one row of numbers is the network with the lowest loss,
 the other the one of the five lowest that has the best validation accuracy once these five are trained alone. Then
 `--seeds` searches are spread evenly over the supernets; intervals (95 %, percentile bootstrap) resample the searches,
-or the supernets.
+or the supernets. In between comes what acting on the suggestions for exclusion would do.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import pandas as pd
 
 from ogive.spaces.base import Space, get_space
 from ogive.strategies.base import get_strategy
+from ogive.strategies.evidence import gather, suggestions
 
 TEMPLATE = Path(__file__).parents[1] / "examples" / "templates" / "toy.yaml"
 STRATEGIES = {
@@ -86,6 +87,30 @@ def report(
             print(f"  {spec:34} {name:12} {'  '.join(cells)}  CPU {seconds:.3f} s a search", flush=True)
 
 
+def pruning(space: Space, table: pd.DataFrame, options: argparse.Namespace) -> None:
+    """Print what excluding all that is suggested after 16 guided evaluations does to 16 random ones that follow."""
+    truth, val = table["accuracy"].to_numpy(), table["val_accuracy"].to_numpy()
+    rows = []
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        rng = np.random.default_rng(seed)
+        at = np.array(search("guided", space, val, 16, seed))
+        genotypes = space.from_index(at)
+        found = suggestions(space, gather(space, genotypes, val[at], seed=seed), genotypes, val[at])
+        noise = rng.permutation(val[at])
+        alarms = suggestions(space, gather(space, genotypes, noise, seed=seed), genotypes, noise)
+        pruned = space.restrict(
+            exclude={c.name: [s.option for s in found if s.choice == c.name] for c in space.choices}
+        )
+        best = [truth.max() - truth[where.index(where.sample(16, rng))].max() for where in (space, pruned)]
+        left = pruned.index(pruned.enumerate())
+        rows.append([len(found), len(alarms), len(left) / len(table), truth.argmax() in left, *best])
+    n, alarms, kept, alive, *regret = np.array(rows, dtype=float).T
+    print(f"suggestions after 16 guided evaluations: {n.mean():.2f}, {alarms.mean():.2f} where values are shuffled")
+    print(f"  kept {kept.mean():.0%} of the space, the best network in {alive.mean():.0%} of the searches")
+    for where, values in zip(("whole", "pruned"), regret, strict=True):
+        print(f"  regret of the best of the next 16 random ones, {where} space: {interval(values[:, None])}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, required=True)
@@ -99,6 +124,7 @@ def main() -> None:
     table.index = pd.Index(space.index(space.parse(table["arch"].tolist())))
     table = table.sort_index()
     report("trained alone", space, [table["val_accuracy"].to_numpy()], table, options)
+    pruning(space, table, options)
     if options.ranks:
         ranks = pd.read_csv(options.ranks)
         ranks.index = pd.Index(space.index(space.parse(ranks["arch"].tolist())))

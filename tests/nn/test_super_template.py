@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from ogive._errors import InputError
-from ogive.spaces.base import Shape
+from ogive.spaces.base import Shape, get_space
+from ogive.spaces.drawing import to_template
 from ogive.spaces.template import Template
 from ogive.training.supernet import Supernet
 from tests.spaces.test_template import random_document
@@ -98,6 +99,15 @@ def test_examples_give_their_plain_networks(path):
     template = Template.load(path)
     supernet, _ = trained(template, 0, Shape((3, 16, 16), 10))
     same_as_extracted(supernet, template.sample(30, np.random.default_rng(0)))
+
+
+@pytest.mark.parametrize(
+    "name", ["nasbench201:C=4,N=1", "nasbench101:C=8,N=1", "darts:C=4,layers=3", "transnas_macro:C=4"]
+)
+def test_drawings_of_spaces_give_their_plain_networks(name):
+    template = to_template(get_space(name))
+    supernet, _ = trained(template, 0, Shape((3, 8, 8), 10))
+    same_as_extracted(supernet, template.sample(8, np.random.default_rng(0)))
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])

@@ -81,7 +81,9 @@ def test_what_is_not_known_is_none_in_records():
     assert records[0] == {
         "choice": "c0", "option": "a", "n": 0, "fitness": 0.5, "contrast": None, "low": None, "high": None
     }  # fmt: skip
-    exposed = gather(space, space.parse(["0000", "0000"]), np.array([1.0, 2.0]), exposure=np.arange(12)).to_dict()
+    exposed = gather(
+        space, space.parse(["0000", "0000"]), np.array([1.0, 2.0]), exposure=np.arange(12).reshape(4, 3)
+    ).to_dict()
     assert [r["exposure"] for r in exposed] == list(range(12))
     assert [r["contrast"] for r in exposed] == [None] * 12
     json.dumps(exposed, allow_nan=False)
@@ -146,6 +148,11 @@ def test_parts_of_a_drawing_are_live_nodes_and_edges():
     members = ["deep", "wide", "pooled"]
     np.testing.assert_array_equal(space.part_sets[0], [[m in s for m in members] for s in sets])
     assert space.part_choices.tolist() == [0, 0, 0, 1, 1]
+    codes = space.enumerate()
+    by_option = np.zeros((2, 7), dtype=np.int64)
+    np.add.at(by_option, (np.arange(2), codes), 1)
+    held = [sum(m in space.choices[0].options[k].split("+") for k, _ in codes.tolist()) for m in members]
+    np.testing.assert_array_equal(space.by_part(by_option), [*held, 7, 7])
 
 
 def test_a_dead_alternative_is_no_part():

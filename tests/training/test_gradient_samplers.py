@@ -309,6 +309,32 @@ def test_logits_stop_before_most_choices_only_hand_on(monkeypatch):
     np.testing.assert_array_equal(sampler.logits(), kept)
 
 
+def test_perturbation_is_the_loss_without_the_option():
+    trainer = Still()
+    space = Tiny().restrict(exclude={"first": ["third"]})
+    sampler = get_sampler("gdas", space, seed=1)
+    sampler._alphas.rows[0].data = torch.log(torch.tensor([1.0, 3.0, 5.0], dtype=torch.float64))
+    sampler._alphas.rows[1].data = torch.log(torch.tensor([1.0, 3.0, 4.0], dtype=torch.float64))
+    before = {k: v.clone() for k, v in trainer.network.state_dict().items()}
+    found = sampler.perturbation(trainer, batches=2)
+    run = by_hand(trainer.network, dict(trainer.network.named_parameters()), trainer.x_val)
+
+    def loss(first, second):
+        mixture = [torch.tensor(w, dtype=torch.float64) for w in (first, second)]
+        return F.cross_entropy(run(mixture), trainer.y_val).item()
+
+    first, second = [0.25, 0.75, 0.0], [1 / 8, 3 / 8, 4 / 8]
+    wanted = [
+        [loss([0, 1, 0], second), loss([1, 0, 0], second), 0],
+        [loss(first, [0, 3 / 7, 4 / 7]), loss(first, [1 / 5, 0, 4 / 5]), loss(first, [1 / 4, 3 / 4, 0])],
+    ]
+    wanted[0][2] = min(wanted[0][:2])
+    np.testing.assert_allclose(found, wanted, rtol=1e-9)
+    assert all(torch.equal(v, before[k]) for k, v in trainer.network.state_dict().items())
+    sampler.space = space.restrict(lock={"second": "linear"})
+    assert sampler.perturbation(trainer)[1].tolist() == [0, 0, 0]
+
+
 def test_report_of_known_logits():
     sampler = get_sampler("darts", Tiny(), seed=1)
     for row in sampler._alphas.rows:

@@ -38,6 +38,7 @@ _MAXIMIZE, _MINIMIZE, _WHERE = ("accuracy@train",), ("macs",), ("relus<=3500", "
 _STRATEGY = "nsga2:population=20"
 _TRIALS = 100
 _CONFIRM = 5
+_FINALS = 3
 _SHOWN = 8
 
 
@@ -59,7 +60,11 @@ def search(
         ),
     ] = None,
     strategy: Annotated[
-        str | None, typer.Option("--strategy", help="Strategy [default: evolution; nsga2 for several objectives].")
+        str | None,
+        typer.Option(
+            "--strategy",
+            help="Strategy [default: evolution; nsga2 for several objectives; guided on a supernet of its own].",
+        ),
     ] = None,
     trials: Annotated[int, typer.Option("--trials", "-n", help="Architectures to measure.")] = _TRIALS,
     workers: Annotated[
@@ -75,6 +80,12 @@ def search(
     recipe: Annotated[
         str, typer.Option("--set", help="Other options of the training recipe, as name=value,name=value.")
     ] = "",
+    supernet: Annotated[
+        str | None,
+        typer.Option(
+            "--supernet", help="For @supernet metrics: a trained one's folder, or name=value,... to train one here."
+        ),
+    ] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Candidates drawn together.")] = None,
     repeats: Annotated[str, typer.Option("--repeats", help="Known architectures: free, or count as trials.")] = "free",
     max_draws: Annotated[int, typer.Option("--max-draws", help="Draws without a trial that end the search.")] = 10_000,
@@ -83,7 +94,8 @@ def search(
         int | None,
         typer.Option(
             "--confirm",
-            help="Trainings of the chosen one for its test accuracy [default: 5 for trained objectives, else 0].",
+            help="Trainings of the chosen one for its test accuracy [default: 5 for trained objectives, 3 of each of a "
+            "few finalists where a supernet ranks, else 0].",
         ),
     ] = None,
     device: Device = "cpu",
@@ -113,6 +125,7 @@ def search(
         workers=workers,
         batch=batch,
         train=training(recipe, epochs),
+        supernet=supernet,
         repeats=repeats,  # type: ignore[arg-type]
         max_draws=max_draws,
         timeout=timeout,
@@ -152,9 +165,11 @@ def _question(up: list[str], down: list[str], where: list[str]) -> tuple[list[st
 
 
 def _confirmations(objectives: list[str]) -> int:
-    """Return how often the chosen one is trained for its test accuracy: only where the search itself trains."""
+    """Return how often the chosen one, or each finalist, is trained in the end: where the search itself trains."""
     from ogive.metrics.base import Cost, resolve
 
+    if "@supernet" in objectives[0]:
+        return _FINALS
     return _CONFIRM if any(resolve(m).cost == Cost.TRAIN for m in objectives) else 0
 
 

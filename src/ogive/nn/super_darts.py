@@ -75,29 +75,30 @@ class SuperDartsNetwork(SuperNetwork, DartsNetwork):
         kind = [n for node in pairs for n in (len(node), len(ops), len(ops))][1:]
         self._options = kind + kind
         self._codes: Sequence[int] = [0] * len(self._options)
+        cells = [cell for cell in self.cells if isinstance(cell, SuperTwoInputCell)]
+        # Every node of both kinds of cell, its three choices, and the cells it is in; the first node has no pair.
         self._nodes = [
-            (node, cell, (at + 3 * node - 1, at + 3 * node, at + 3 * node + 1))
-            for cell in self.cells
-            if isinstance(cell, SuperTwoInputCell)
-            for at in [len(kind) * (cell.stride == 2)]
+            (node, (at + 3 * node - 1, at + 3 * node, at + 3 * node + 1), [c for c in cells if c.stride == stride])
+            for at, stride in ((0, 1), (len(kind), 2))
             for node in range(len(pairs))
         ]
-        for node, cell, (_, first, second) in self._nodes:
-            self.bind(first, cell.place(node, 0))
-            self.bind(second, cell.place(node, node + 1))
+        for node, (_, first, second), alike in self._nodes:
+            for cell in alike:
+                self.bind(first, cell.place(node, 0))
+                self.bind(second, cell.place(node, node + 1))
 
     def select(self, codes: Sequence[int]) -> None:
         """Make the path of one genotype the active one, and end a mixture."""
         mixed = self._mixed
         super().select(codes)
         self._codes = codes
-        for node, cell, (pair, first, second) in self._nodes:
+        for node, (pair, first, second), cells in self._nodes:
             low, high = self.pairs[node][codes[pair] if node else 0]
-            cell.incoming[node] = cell.all_edges[node][low], cell.all_edges[node][high]
-            cell.place(node, low).active = codes[first]
-            cell.place(node, high).active = codes[second]
-            if mixed:
-                for source in range(node + 2):
+            for cell in cells:
+                cell.incoming[node] = cell.all_edges[node][low], cell.all_edges[node][high]
+                cell.place(node, low).active = codes[first]
+                cell.place(node, high).active = codes[second]
+                for source in range(node + 2) if mixed else ():
                     place = cell.place(node, source)
                     place.weights = place.run = None
 
@@ -115,7 +116,7 @@ class SuperDartsNetwork(SuperNetwork, DartsNetwork):
         """
         tables = [self._table(choice, w, None if run is None else run[choice]) for choice, w in enumerate(weights)]
         n_ops = self._options[0]
-        for node, cell, (pair, first, second) in self._nodes:
+        for node, (pair, first, second), cells in self._nodes:
             share, likely = tables[pair] if node else (self.head.weight.new_ones(1), (0,))
             for source in range(node + 2):
                 total, codes = self.head.weight.new_zeros(n_ops), set[int]()
@@ -123,9 +124,10 @@ class SuperDartsNetwork(SuperNetwork, DartsNetwork):
                     fitting = [k for k, sources in enumerate(self.pairs[node]) if sources[side] == source]
                     total = total + share[fitting].sum() * tables[choice][0]
                     codes.update(tables[choice][1] if set(fitting) & set(likely) else ())
-                place = cell.place(node, source)
-                place.weights, place.run = total, tuple(sorted(codes))
-            cell.incoming[node] = cell.all_edges[node]
+                for cell in cells:
+                    place = cell.place(node, source)
+                    place.weights, place.run = total, tuple(sorted(codes))
+                    cell.incoming[node] = cell.all_edges[node]
         self._mixed = True
 
     def _table(self, choice: int, weights: Tensor | None, run: Run) -> tuple[Tensor, tuple[int, ...]]:

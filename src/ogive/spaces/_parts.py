@@ -48,3 +48,8 @@ class Parts:
         g: NDArray[np.integer[Any]] = np.asarray(genotypes)
         # One step a choice: choices have tables of different sizes.
         return np.hstack([sets[codes] for sets, codes in zip(self.part_sets, g.T, strict=True)])
+
+    def by_part(self, table: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        """Return a table of counts by option, ``(n_choices, max options)``, added up for each part, ``(n_parts,)``."""
+        rows = zip(self.part_sets, table, strict=True)
+        return np.concatenate([row[: len(sets)].astype(np.int64) @ sets for sets, row in rows])

@@ -16,6 +16,7 @@ import numpy as np
 from ogive._errors import ArchStringError, InputError, UnknownNameError
 from ogive._registry import Registry, parse_spec
 from ogive.spaces._moves import Moves
+from ogive.spaces._networks import Networks
 from ogive.spaces._parts import Parts
 from ogive.spaces._restriction import Restriction
 from ogive.spaces._strings import SEPARATOR, parse_options
@@ -25,10 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
-    from torch import nn
-
-    from ogive.nn.supernet import SuperNetwork
-
 __all__ = [
     "SPACES",
     "Choice",
@@ -43,7 +40,7 @@ __all__ = [
 ]
 
 
-class Space(Parts, Moves):
+class Space(Networks, Parts, Moves):
     """A search space. A subclass gives `name` and `choices`; the rest has working defaults.
 
     Attributes
@@ -58,7 +55,6 @@ class Space(Parts, Moves):
 
     name: ClassVar[str]
     reference: ClassVar[str] = ""
-    buildable: ClassVar[bool] = False
     choices: tuple[Choice, ...]
 
     # ---------------------------------------------------------------- size and codes
@@ -350,45 +346,6 @@ class Space(Parts, Moves):
         ops[:, -1] = len(vocabulary) - 1
         adjacency = np.broadcast_to(np.eye(v, k=1, dtype=np.bool_), (n, v, v)).copy()
         return Graphs(ops, adjacency, vocabulary)
-
-    # ---------------------------------------------------------------- networks
-
-    def build(self, genotype: Genotypes, task: TaskShape) -> nn.Module:  # noqa: ARG002 - for subclasses
-        """Return the network of one genotype for `task`, a plain module with freshly initialised weights.
-
-        Raises
-        ------
-        InputError
-            If the space only names architectures and cannot build them.
-        """
-        raise InputError(f"space '{self.name}' cannot build networks; it only names architectures")
-
-    def supernet(self, task: TaskShape) -> SuperNetwork:  # noqa: ARG002 - for subclasses
-        """Return a network that holds every architecture of the space for `task`, to be trained by sampling paths.
-
-        Raises
-        ------
-        InputError
-            If the space has none.
-        """
-        raise InputError(f"space '{self.name}' has no supernet; it only names architectures")
-
-    def count(
-        self,
-        genotypes: Genotypes,  # noqa: ARG002 - for subclasses
-        task: TaskShape,  # noqa: ARG002 - for subclasses
-    ) -> Mapping[str, NDArray[np.int64]] | None:
-        """Return exact costs of every genotype in closed form, or None where the space has no formula.
-
-        Returns
-        -------
-        mapping of str to ndarray of int64, (n,)
-            ``params`` (trainable parameters), ``macs`` (multiply-accumulates of convolutions and linear layers for
-            one example), ``relus`` (ReLU evaluations for one example), ``depth`` (weighted layers on the longest
-            path from input to output, 0 where nothing is connected). Lower is cheaper. They equal what
-            `ogive.metrics.counts` measures on the built network.
-        """
-        return None
 
 
 SPACES: Registry[Callable[..., Space]] = Registry(

@@ -120,7 +120,8 @@ def bias(space: Space, counts: NDArray[np.integer[Any]]) -> list[Bias]:
     space : Space
         What a person has locked or excluded does not count.
     counts : ndarray of int, (n_parts,)
-        How often each part was proposed, ``space.parts(genotypes).sum(axis=0)``, or the gradients it has had.
+        How often each part was proposed, ``space.parts(genotypes).sum(axis=0)``, or the gradients it has had,
+        ``space.by_part(supernet.exposure)``.
     """
     found = []
     ends = np.searchsorted(space.part_choices, np.arange(1, space.n_choices))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from ogive._errors import InfeasibleError, InputError
 
@@ -55,7 +54,8 @@ def rewards(values: Floats, epoch: NDArray[np.integer[Any]] | None = None) -> Fl
     labels = np.zeros(len(values), dtype=np.int64) if epoch is None else epoch
     for label in np.unique(labels):
         rows = labels == label
-        out[rows] = (rankdata(values[rows]) - 0.5) / rows.sum()
+        _, level, count = np.unique(values[rows], return_inverse=True, return_counts=True)
+        out[rows] = (np.cumsum(count) - count / 2)[level] / rows.sum()
     return out
 
 
@@ -138,7 +138,7 @@ def gather(
     *,
     epoch: NDArray[np.integer[Any]] | None = None,
     weights: Floats | None = None,
-    exposure: Ints | None = None,
+    exposure: NDArray[np.integer[Any]] | None = None,
     seed: int = 0,
 ) -> Evidence:
     """Return what evaluations say about every part of the space.
@@ -153,8 +153,8 @@ def gather(
         Evidence epoch of each evaluation; one epoch by default.
     weights : ndarray of float64, (n,) or (n, n_parts), optional
         How much each evaluation counts, 1 by default.
-    exposure : ndarray of int64, (n_parts,), optional
-        Passed through.
+    exposure : ndarray of int, (n_choices, max options), optional
+        Gradients that every option has had, as `Supernet.exposure`.
     seed : int
         Of the resamples.
 
@@ -176,7 +176,7 @@ def gather(
         contrast,
         low,
         high,
-        exposure,
+        None if exposure is None else space.by_part(exposure),
     )
 
 

@@ -37,6 +37,7 @@ class StudyConfig:
     max_draws: int = 10_000
     screen: bool = True
     train: Mapping[str, Any] | None = None
+    supernet: Mapping[str, Any] | None = None
     weights: tuple[tuple[float, ...], ...] | None = None
     workers: int = 0
     timeout: float | None = None

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ogive.study import finalists
+from ogive.study.journal import RETRAIN
 from ogive.study.problem import Rows, Status
 
 if TYPE_CHECKING:
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
     from ogive.spaces.base import Genotypes
     from ogive.study.problem import Problem
     from ogive.study.study import Study
-
-RETRAIN = "retrain"
-"""Kind of the events that hold one training run each."""
 
 FIRST_SEED = 1000
 """Seed of the first training of each role; the search itself uses the study's own seed."""
@@ -175,12 +174,20 @@ class Run:
 
 
 def planned_runs(study: Study, seeds: int, baseline: int) -> list[Run]:
-    """Return what the final stage trains: the chosen architecture with `seeds` seeds, `baseline` random ones once."""
+    """Return what the final stage trains: `baseline` random architectures once, the chosen one with `seeds` seeds.
+
+    Where shared weights ranked, there are several finalists in its place, and the chosen one is among them.
+    """
     best = study.best
     if best is None:
         return []
     others = random_feasible(study.problem, baseline, study.config.seed, study.config.max_draws)
-    chosen = [Run("chosen", best.genotype, FIRST_SEED + i) for i in range(seeds)]
+    role, several = (
+        ("chosen", best.genotype[None])
+        if not finalists.needed(study.problem)
+        else (finalists.FINALIST, finalists.choose(study))
+    )
+    chosen = [Run(role, g, FIRST_SEED + i) for g in several for i in range(seeds)]
     return chosen + [Run("baseline", g, FIRST_SEED + i) for i, g in enumerate(others)]
 
 
@@ -202,7 +209,7 @@ def verdict(study: Study) -> Verdict | None:
     key = study.problem.space.keys(best.genotype[None])[0]
     # By seed, whatever the order in which the workers finished.
     done = sorted(finished_runs(study).items(), key=lambda item: item[0][2])
-    chosen = [d["test"] for (role, k, _), d in done if role == "chosen" and k == key and d["test"] is not None]
+    chosen = [d["test"] for (role, k, _), d in done if role != "baseline" and k == key and d["test"] is not None]
     others = [d["test"] for (role, _, _), d in done if role == "baseline" and d["test"] is not None]
     return Verdict.of(best.arch, chosen, others) if chosen and others else None
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from ogive.study.problem import Measured
 
 
-def problem_of(config: StudyConfig, space: Space | None = None, task: Task | None = None) -> Problem:
+def problem_of(
+    config: StudyConfig, space: Space | None = None, task: Task | None = None, supernet: Any = None
+) -> Problem:
     """Return the problem a configuration describes, after loading its plug-ins.
 
     Parameters
@@ -29,6 +31,8 @@ def problem_of(config: StudyConfig, space: Space | None = None, task: Task | Non
     config : StudyConfig
     space, task : optional
         Used instead of what the configuration names, for objects that are not registered.
+    supernet : optional
+        What ``@supernet`` metrics read, where the study trains its own.
 
     Raises
     ------
@@ -45,6 +49,8 @@ def problem_of(config: StudyConfig, space: Space | None = None, task: Task | Non
         from ogive.training.config import TrainConfig
 
         options["train"] = TrainConfig.from_dict(config.train)
+    if supernet is not None or config.supernet is not None:
+        options["supernet"] = config.supernet if supernet is None else supernet
     context = Context(task=task, seed=config.seed, device=config.device, options=options)
     return Problem(space, config.objectives, config.maximize, config.where, context, screen=config.screen)
 

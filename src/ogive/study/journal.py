@@ -167,6 +167,9 @@ _WHY = "config.yaml was edited, or another version made the run"
 ANCHOR = "trust.anchor"
 """Kind of the events that hold one architecture trained alone."""
 
+RETRAIN = "retrain"
+"""Kind of the events that hold one training run of the final stage each."""
+
 COMMANDS = ("command.accepted", APPLIED, "command.rejected")
 """Kinds of the events that say what became of a command."""
 

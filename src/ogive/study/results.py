@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ogive.spaces.base import Genotypes, Space
+    from ogive.study.finalists import Winner
     from ogive.tasks.base import Task
 
 
@@ -62,10 +63,12 @@ class Results:
         All candidates, ordered by number.
     elsewhere : int
         Trials of architectures that only another revision of the drawing has.
+    winner : Winner, optional
+        The finalist that was best when trained alone, where shared weights ranked.
     """
 
-    def __init__(self, problem: Problem, rows: Rows, elsewhere: int = 0) -> None:
-        self.problem, self.rows, self.elsewhere = problem, rows, elsewhere
+    def __init__(self, problem: Problem, rows: Rows, elsewhere: int = 0, winner: Winner | None = None) -> None:
+        self.problem, self.rows, self.elsewhere, self.winner = problem, rows, elsewhere, winner
 
     @property
     def n_trials(self) -> int:
@@ -108,13 +111,21 @@ class Results:
         return at[np.lexsort((at, *(-worth[at].T[::-1])))]
 
     def best(self) -> Best | None:
-        """Return the architecture that is best in the first objective, ties decided by the others; None if none is."""
+        """Return the architecture to take; None if none meets the constraints.
+
+        It is the best in the first objective, ties decided by the others, or the winner of the finalists.
+        """
         at = self.front_positions()
         if not at.size:
             return None
-        i = int(at[0])
+        i, alone = int(at[0]), {}
+        if self.winner is not None:
+            same = (self.rows.genotypes == self.winner.genotype).all(axis=1)
+            found = np.flatnonzero(same & KNOWN[self.rows.status] & (self.rows.violation == 0))
+            if found.size:
+                i, alone = int(found[-1]), {"accuracy@train": self.winner.accuracy}
         genotype = self.rows.genotypes[i]
-        values = dict(zip(self.problem.metrics, self.rows.values[i].tolist(), strict=True))
+        values = dict(zip(self.problem.metrics, self.rows.values[i].tolist(), strict=True)) | alone
         return Best(
             self.problem.space.format(genotype), values, genotype, self.problem.space, self.problem.context.task
         )

@@ -11,7 +11,8 @@ from ogive._errors import InputError, RunLockedError
 from ogive.study.commands import CommandLine, MemoryCommands, SqliteCommands
 from ogive.study.crew import Problems
 from ogive.study.events import Event, EventLog, MemoryLog, SqliteLog
-from ogive.study.journal import ANCHOR, APPLIED, COMMANDS, OUTCOMES, read_rows
+from ogive.study.finalists import needed, winner
+from ogive.study.journal import ANCHOR, APPLIED, COMMANDS, OUTCOMES, RETRAIN, read_rows
 from ogive.study.operations import Command
 from ogive.study.pilot import command_of
 from ogive.study.problem import COUNTED, Problem, Rows
@@ -215,14 +216,14 @@ class Steered:
             self._parts.setdefault(settings.question, (problem, []))[1].append(read_rows(event, problem))
             self._read_to = event.seq
         seen, elsewhere = [], 0
-        for problem, rows in self._parts.values():
-            rows[:] = [Rows.join(rows)]
-            seen.append(reassess(rows[0], problem, self.problem))
-            elsewhere += int(COUNTED[rows[0].status].sum() - COUNTED[seen[-1].status].sum())
-        if len(seen) == 1:
-            return Results(self.problem, seen[0], elsewhere)
+        for problem, parts in self._parts.values():
+            parts[:] = [Rows.join(parts)]
+            seen.append(reassess(parts[0], problem, self.problem))
+            elsewhere += int(COUNTED[parts[0].status].sum() - COUNTED[seen[-1].status].sum())
         empty = np.zeros((0, self.problem.space.n_choices), dtype=self.problem.space.dtype)
-        return Results(self.problem, Rows.join(seen or [Rows.blank(0, empty, len(self.problem.metrics))]), elsewhere)
+        rows = seen[0] if len(seen) == 1 else Rows.join(seen or [Rows.blank(0, empty, len(self.problem.metrics))])
+        best = winner(self.problem, self.events(kinds=(RETRAIN,))) if needed(self.problem) else None
+        return Results(self.problem, rows, elsewhere, best)
 
 
 def _ahead(state: Steering, command: Command) -> Steering:

@@ -25,9 +25,10 @@ from ogive.study.directory import RunDirectory
 from ogive.study.engine import Engine
 from ogive.study.events import EventLog, SqliteLog
 from ogive.study.executors import Interrupts
-from ogive.study.final import FIRST_SEED, RETRAIN, Verdict, entry, missing_runs, verdict
+from ogive.study.final import FIRST_SEED, Run, Verdict, entry, missing_runs, verdict
 from ogive.study.jobs import problem_of
-from ogive.study.journal import Journal
+from ogive.study.journal import RETRAIN, Journal
+from ogive.study.one_shot import OneShot, supernet_settings
 from ogive.study.pilot import Pilot, equip
 from ogive.study.progress import Listener, counting_bar, progress_bar
 from ogive.study.reassess import reassess
@@ -38,9 +39,9 @@ from ogive.tasks.base import Task, get_task
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ogive.study.problem import Problem
     from ogive.study.results import Best
     from ogive.training.config import TrainConfig
+    from ogive.training.supernet_config import SupernetConfig
 
 _WINDOW = 4
 _MOST_WORKERS = 8
@@ -77,6 +78,10 @@ class Study(Steered):
         Batches that may be drawn before the first of them is told to the strategy.
     train : TrainConfig or mapping, optional
         Recipe of ``@train`` metrics.
+    supernet : SupernetConfig, mapping, str or Path, optional
+        For ``@supernet`` metrics: the folder of a trained supernet, or how the study trains its own (the fields of
+        `SupernetConfig` and of `ogive.study.one_shot.Slices`, as a mapping or as ``sampler=fair,epochs=20``). Such a
+        study measures in its own process, and its default strategy is "guided".
     repeats : {"free", "count"}
         Whether an architecture that is known is looked up without counting as a trial, or measured and counted again,
         as table benchmarks do.
@@ -129,6 +134,7 @@ class Study(Steered):
         batch: int | None = None,
         window: int | None = None,
         train: TrainConfig | Mapping[str, Any] | None = None,
+        supernet: SupernetConfig | Mapping[str, Any] | str | Path | None = None,
         repeats: Repeats = "free",
         max_draws: int = 10_000,
         screen: bool = True,
@@ -149,7 +155,10 @@ class Study(Steered):
         task = None if task is None else get_task(task)
         dear = any(m.cost > Cost.COUNT for m in named)
         workers = (min(os.cpu_count() or 1, _MOST_WORKERS) if dear else 0) if workers is None else workers
-        strategy = strategy or ("evolution" if len(up) + len(down) == 1 else "nsga2")
+        weights = supernet_settings(space, strategy, [*up, *down, *_names(where)], supernet)
+        own = weights is not None and "folder" not in weights
+        dear, workers = dear and not own, 0 if own else workers
+        strategy = strategy or ("guided" if own else "evolution" if len(up) + len(down) == 1 else "nsga2")
         config = StudyConfig(
             space=space.spec,
             task=None if task is None else task.spec,
@@ -165,6 +174,7 @@ class Study(Steered):
             max_draws=max_draws,
             screen=screen,
             train=train if train is None or isinstance(train, Mapping) else train.to_dict(),
+            supernet=weights,
             weights=_weights(space),
             workers=workers,
             timeout=timeout,
@@ -174,7 +184,7 @@ class Study(Steered):
             command=command or shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             versions=versions(),
         )
-        self._set_up(config, None if out is None else RunDirectory(out), problem_of(config, space, task), log)
+        self._set_up(config, None if out is None else RunDirectory(out), space, task, log)
         if self.directory is not None:
             if log is not None:
                 raise InputError("a run directory has its own log; give either out or log")
@@ -192,13 +202,20 @@ class Study(Steered):
         directory = RunDirectory(path)
         config = directory.config()
         study = cls.__new__(cls)
-        study._set_up(config, directory, problem_of(config))
+        study._set_up(config, directory)
         return study
 
     def _set_up(
-        self, config: StudyConfig, directory: RunDirectory | None, problem: Problem, log: EventLog | None = None
+        self,
+        config: StudyConfig,
+        directory: RunDirectory | None,
+        space: Space | None = None,
+        task: Task | None = None,
+        log: EventLog | None = None,
     ) -> None:
         self.config, self.directory = config, directory
+        self.one_shot = OneShot.of(config, None if directory is None else directory.path / "checkpoints")
+        problem = problem_of(config, space, task, self.one_shot)
         self._begin_steering(problem, log)
         # Say at once what the strategy has to say against the space or the number of objectives.
         get_strategy(config.strategy, problem.space, n_objectives=len(config.objectives), seed=config.seed)
@@ -302,6 +319,9 @@ class Study(Steered):
                 max_draws=self.config.max_draws,
                 helm=pilot,
             )
+            if self.one_shot is not None:
+                self.one_shot.take_up(problem, log)
+                engine.before_ask.append(self.one_shot.prepare)
         else:
             self._pilot.join(crew)
             engine.journal.log, engine.executor = log, crew.executor_of(self._pilot.steering)
@@ -311,13 +331,14 @@ class Study(Steered):
     def confirm(self, seeds: int = 3, baseline: int | None = None, *, progress: bool | None = None) -> Verdict | None:
         """Train the best architecture anew and test it, beside random architectures that meet the same constraints.
 
-        What an earlier, interrupted call finished is not done again. The weights of the first seed go to
+        Where a supernet ranked, several finalists are trained, and the best is the one that then validates best on
+        average. What an earlier, interrupted call finished is not done again. The weights of the first seed go to
         ``best/weights.safetensors``.
 
         Parameters
         ----------
         seeds : int
-            Trainings of the best architecture.
+            Trainings of the best architecture, or of each finalist.
         baseline : int
             Random architectures, trained once each; by default four for each seed.
         progress : bool, optional
@@ -339,11 +360,9 @@ class Study(Steered):
         with self._writing() as log, Interrupts() as interrupts:
             todo = missing_runs(self, seeds, 4 * seeds if baseline is None else baseline)
             pool = Pool(max(self.config.workers, 1), self.config.to_dict())
-            weights = None if self.directory is None else str(self.directory.path / "best" / "weights.safetensors")
             try:
                 for i, run in enumerate(todo):
-                    first = run.role == "chosen" and run.seed == FIRST_SEED
-                    pool.submit(i, "retrain", run.genotype.tolist(), run.seed, weights if first else None)
+                    pool.submit(i, "retrain", run.genotype.tolist(), run.seed, self._weights_of(run))
                 with counting_bar("testing", len(todo), progress) as advance:
                     left = len(todo)
                     while left:
@@ -354,9 +373,27 @@ class Study(Steered):
                         advance(len(answers))
             finally:
                 pool.close()
+        # The report clears away what belongs to an architecture that is no longer the best.
+        self.write_report()
+        self._take_weights()
         self._export_onnx()
         self.write_report()
         return self.verdict
+
+    def _weights_of(self, run: Run) -> str | None:
+        """Return where the weights of a training of the final stage go: nowhere but for the first of each finalist."""
+        if self.directory is None or run.role == "baseline" or run.seed != FIRST_SEED:
+            return None
+        return str(self.directory.path / "finalists" / f"{run.genotype.tobytes().hex()}.safetensors")
+
+    def _take_weights(self) -> None:
+        """Copy the weights of the best architecture to where people look for them."""
+        best = self.best
+        if self.directory is None or best is None:
+            return
+        weights = self._weights_of(Run("chosen", best.genotype, FIRST_SEED))
+        if weights is not None and Path(weights).exists():
+            self.directory.write("best/weights.safetensors", Path(weights).read_bytes())
 
     def _export_onnx(self) -> None:
         """Write ``best/model.onnx`` from the trained weights, where the onnx extra is installed."""

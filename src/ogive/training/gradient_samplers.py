@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from ogive._errors import InputError
 from ogive.spaces.preference import preference, softmax
 from ogive.training.alphas import Alphas
-from ogive.training.mixtures import incoming_edges, kept_buffers, partial_channels, skip_like, unrolled
+from ogive.training.mixtures import incoming_edges, kept_buffers, losses_without, partial_channels, skip_like, unrolled
 from ogive.training.samplers import SAMPLERS, Sampler
 from ogive.training.seeding import derive
 
@@ -128,6 +128,33 @@ class GradientSampler(Sampler):
         share = (p * skip_like(self.space)).sum(axis=1)
         return {"entropy": entropy.tolist(), "skip_share": share.tolist(), "stopped_at": self.stopped_at}
 
+    def perturbation(self, trainer: SupernetTrainer, batches: int = 4) -> NDArray[np.float64]:
+        """Return what every option is worth to the mixture: the validation loss without it.
+
+        The size of a logit says little about that (Wang et al., ICLR 2021, section 3); this can be learned in its
+        stead. The options are left out one at a time and the weights are not tuned in between, as the paper does.
+
+        Parameters
+        ----------
+        trainer : SupernetTrainer
+        batches : int
+            Validation batches that the loss is a mean over.
+
+        Returns
+        -------
+        ndarray of float64, (n_choices, max options)
+            Nats, higher is better; -inf where there is no option, 0 for all options of a choice that is locked, and
+            the lowest of its siblings for an excluded one.
+        """
+        self._steer()
+        drawn = [trainer.val_batch() for _ in range(batches)]
+        allowed = self.space.restriction.allowed
+        weights = self._cast(trainer, [torch.softmax(row, dim=0).detach() for row in self._alphas.steered()])
+        found = losses_without(trainer.supernet.network, weights, allowed, drawn)
+        lowest = np.nan_to_num(np.min(found, axis=1, where=~np.isnan(found), initial=np.inf), posinf=0.0)
+        filled = np.where(np.isnan(found), lowest[:, None], found)
+        return np.where(np.isfinite(self.logits()), filled, -np.inf)
+
     # ---------------------------------------------------------------- training
 
     def train_step(self, trainer: SupernetTrainer, x: Tensor, y: Tensor) -> Tensor:
@@ -173,11 +200,14 @@ class GradientSampler(Sampler):
     def _mixture(self, trainer: SupernetTrainer, *, trained: bool = True) -> AbstractContextManager[Any]:
         """Set the network to a mixture; what it returns is entered while the network runs."""
         weights = self._weights(self._alphas.steered(), self._progress(trainer))
-        network = trainer.supernet.network
-        like = next(network.parameters())
-        cast = [(w if trained else w.detach()).to(device=like.device, dtype=like.dtype) for w in weights]
-        network.mix(cast, run=self._run(weights))
+        cast = self._cast(trainer, weights if trained else [w.detach() for w in weights])
+        trainer.supernet.network.mix(cast, run=self._run(weights))
         return nullcontext()
+
+    def _cast(self, trainer: SupernetTrainer, weights: list[Tensor]) -> list[Tensor]:
+        """Return weights where, and as precise as, the network's are."""
+        like = next(trainer.supernet.network.parameters())
+        return [w.to(device=like.device, dtype=like.dtype) for w in weights]
 
     def _run(self, weights: list[Tensor]) -> list[tuple[int, ...]]:  # noqa: ARG002 - hard samples
         """Return the options of every choice that are computed."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from ogive.spaces.template import Template
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from ogive.nn.supernet import SuperNetwork
     from ogive.spaces.base import Space
 
     Weights = dict[str, Tensor]
@@ -96,6 +98,44 @@ def partial_channels(options: Iterable[Sequence[nn.Module]], divisor: int) -> It
     finally:
         for handle in handles:
             handle.remove()
+
+
+@torch.no_grad()
+def losses_without(
+    network: SuperNetwork,
+    weights: Sequence[Tensor],
+    allowed: NDArray[np.bool_],
+    batches: Sequence[tuple[Tensor, Tensor]],
+) -> NDArray[np.float64]:
+    """Return the loss of a mixture after each option in turn is left out and its siblings share its weight.
+
+    Parameters
+    ----------
+    network : SuperNetwork
+        Its buffers are put back.
+    weights : sequence of Tensor, (n_options,)
+        For each choice.
+    allowed : ndarray of bool, (n_choices, max options)
+        Options that take part.
+    batches : sequence of (Tensor, Tensor)
+        Examples and their classes.
+
+    Returns
+    -------
+    ndarray of float64, (n_choices, max options)
+        Mean cross-entropy in nats; NaN where the option takes no part or has no sibling that does.
+    """
+    out = np.full(allowed.shape, np.nan)
+    run = [tuple(np.flatnonzero(row).tolist()) for row in allowed]
+    with kept_buffers(network):
+        for choice, option in np.argwhere(allowed & (allowed.sum(axis=1) > 1)[:, None]).tolist():
+            row = weights[choice].clone()
+            row[option] = 0.0
+            mixed = [*weights[:choice], row / row.sum(), *weights[choice + 1 :]]
+            runs = [*run[:choice], tuple(code for code in run[choice] if code != option), *run[choice + 1 :]]
+            network.mix(mixed, run=runs)
+            out[choice, option] = np.mean([float(F.cross_entropy(network(x), y)) for x, y in batches])
+    return out
 
 
 def incoming_edges(space: Space) -> list[list[int]]:

@@ -197,11 +197,13 @@ class Supernet:
         InputError
             If it is neither, or a node to copy has other shapes.
         """
+        training = self.network.training
         if isinstance(space, Template) and isinstance(self.space, Template) and space.digest != self.space.digest:
             self._revise(space, copies or {})
         elif space.choices != self.space.choices:
             raise InputError(f"this supernet holds space '{self.space.name}' with other choices; make a new one")
         self._shelve(~space.restriction.allowed & space.free().restriction.allowed)
+        self.network.train(training)  # also what comes back from the shelf
         self.space = space
 
     def _revise(self, space: Template, copies: Mapping[str, str]) -> None:

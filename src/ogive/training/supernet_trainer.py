@@ -106,13 +106,15 @@ class SupernetTrainer:
         number = self.steps_done
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, min(number, self.total_steps - 1), self.total_steps)
-        self.supernet.network.train()
+        if not self.supernet.network.training:  # a walk over all options takes longer than a small step
+            self.supernet.network.train()
         self.optimizer.zero_grad()
         with seeded(derive(self.seed, _NOISE, number), self.device):
             loss = float(self.sampler.train_step(self, *self._train_set[number]))
         self.watch.see([loss])
         if self.config.clip_norm:
-            nn.utils.clip_grad_norm_(self.supernet.network.parameters(), self.config.clip_norm)
+            weights = [p for group in self.optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(weights, self.config.clip_norm)
         self.optimizer.step()
         self.steps_done += 1
         self._forget_scores()

@@ -1,0 +1,175 @@
+"""A study that trains its own supernet: the same run however often it is stopped, killed or resumed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ogive._errors import InputError, UnknownNameError
+from ogive.study import Study
+from ogive.study.one_shot import SLICE, Slices, loss_trace, supernet_settings
+from tests.study.test_durability import resume_in_child, story
+
+TOY = "template:path=examples/templates/toy.yaml"
+TASK = "digits:noise=0.45,test=497"
+RECIPE = {"epochs": 4, "lr": 0.05, "refresh": 2}
+
+
+def ask(out=None, seed=1, trials=32, **more):
+    options = {"supernet": RECIPE, "maximize": ["accuracy@supernet"], **more}
+    return Study(TOY, TASK, out=out, trials=trials, seed=seed, **options)
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    return ask().run()
+
+
+def same(study, other):
+    assert story(study) == story(other)
+    assert loss_trace(study.events()) == loss_trace(other.events())
+
+
+def test_the_training_is_spread_over_the_search(undisturbed):
+    losses, slices = loss_trace(undisturbed.events()), [e.data for e in undisturbed.events(kinds=(SLICE,))]
+    # 900 examples in batches of 64 are 15 steps an epoch; the last batch of 4 is one of them.
+    assert len(losses) == 60
+    assert np.isfinite(losses).all()
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
+    # Four batches of eight, a slice after every second: the warm-up of a fifth and one more.
+    assert [s["steps"] for s in slices] == [12, 60]
+    before = [e.kind for e in undisturbed.events() if e.kind in ("eval.done", SLICE)]
+    assert before == [SLICE, *["eval.done"] * 16, SLICE, *["eval.done"] * 16]
+    states = [e.data["state"] for e in undisturbed.events(kinds=("run.state",))]
+    assert states == ["searching", "warming", "searching", "training", "searching", "done"]
+
+
+def test_the_evidence_epoch_changes_with_the_supernet(undisturbed):
+    engine = undisturbed._engine
+    assert engine is not None
+    assert (engine.strategy._epoch, engine.strategy._refreshes) == (1, 1)
+
+
+def test_exposure_is_logged_with_every_slice(undisturbed):
+    last = [e.data["exposure"] for e in undisturbed.events(kinds=(SLICE,))][-1]
+    # Each step of the guided sampler trains four paths, each of one option a layer.
+    assert [sum(row) for row in last] == [240] * 4
+
+
+@pytest.mark.parametrize("moments", [[0.2, 0.4, 0.9], [0.05, 0.3, 0.5, 1.2]])
+def test_kills_change_neither_losses_nor_candidates(tmp_path, undisturbed, moments):
+    path = tmp_path / "run"
+    ask(path)
+    for moment in moments:
+        resume_in_child(path, moment)
+    while not resume_in_child(path, 120.0):
+        pass
+    same(Study.open(path), undisturbed)
+
+
+def test_two_rounds_in_one_process_are_one(undisturbed):
+    study = ask(trials=32)
+    study.run(16)
+    study.run(16)
+    same(study, undisturbed)
+
+
+def test_a_study_learns_what_a_gradient_method_learnt(tmp_path):
+    path = tmp_path / "run"
+    study = ask(path, strategy="gdas", trials=12, supernet={"epochs": 2})
+    assert study.config.supernet["sampler"] == "gdas"
+    study.run(6)
+    (slice_,) = study.events(kinds=(SLICE,))
+    assert np.shape(slice_.data["logits"]) == (4, 4)
+    assert slice_.data["steps"] == 30, "all of the training comes before the first proposal"
+    Study.open(path).run(6)
+    same(Study.open(path), ask(strategy="gdas", trials=12, supernet={"epochs": 2}).run())
+
+
+def test_an_excluded_option_is_trained_no_more_and_proposed_no_more(tmp_path):
+    study = ask(tmp_path / "run")
+    study.run(16)
+    before = [e.data["exposure"] for e in study.events(kinds=(SLICE,))][-1]
+    assert study.steer("exclude", choice="b", option="b_skip").status == "accepted"
+    study.run(16)
+    after = [e.data["exposure"] for e in study.events(kinds=(SLICE,))][-1]
+    row = [c.name for c in study.problem.space.choices].index("b")
+    code = study.problem.space.choices[row].options.index("b_skip")
+    assert after[row][code] == before[row][code]
+    assert sum(after[row]) > sum(before[row])
+    rows = study.results().rows
+    assert (rows.genotypes[rows.candidate >= 16, row] != code).all()
+    again = Study.open(study.directory.path)
+    same(again, study)
+
+
+def test_another_strategy_searches_the_same_supernet():
+    study = ask(strategy="random", trials=8).run()
+    assert study.config.supernet["sampler"] == "fair"
+    assert study.results().n_trials == 8
+
+
+def test_a_trained_folder_is_used_as_it_is(tmp_path):
+    path = tmp_path / "run"
+    ask(path, trials=8).run()
+    folder = sorted((path / "checkpoints").iterdir())[-1]
+    study = ask(supernet=folder, trials=8, workers=0).run()
+    assert study.config.supernet == {"folder": str(folder)}
+    assert not list(study.events(kinds=(SLICE,)))
+
+
+def test_slices_end_where_the_budget_ends():
+    slices = Slices(warm=0.25, refresh=3)
+    ends = [slices.due(told, 12, 100) for told in range(14)]
+    assert ends[0] == (0, 25)
+    assert ends[-1] == (3, 100)
+    assert [number for number, _ in ends] == [0] * 3 + [1] * 3 + [2] * 3 + [3] * 5
+    assert Slices(warm=1.0).due(0, 5, 100) == (0, 100)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "says"),
+    [
+        ({"warm": 0}, InputError, "warm=0 must be a number"),
+        ({"refresh": 0.5}, InputError, "refresh=0.5 must be a whole number"),
+        ({"epoch": 3}, UnknownNameError, "epochs"),
+        ("sampler=uniform", InputError, "learns from sampler 'gdas'"),
+    ],
+)
+def test_wrong_settings_are_named(given, error, says):
+    strategy = "gdas" if isinstance(given, str) else None
+    with pytest.raises(error, match=says):
+        ask(supernet=given, strategy=strategy)
+
+
+def test_nothing_is_filled_in_without_a_supernet():
+    assert supernet_settings(None, None, ["params"], None) is None
+
+
+def test_what_is_not_running_has_no_supernet():
+    with pytest.raises(InputError, match="while the study runs"):
+        _ = ask().one_shot.trainer
+
+
+def test_the_winner_is_the_finalist_that_validates_best_alone(tmp_path):
+    study = ask(tmp_path / "run", trials=16, train={"epochs": 2}, workers=0).run()
+    by_supernet = study.best
+    study.steer("pin", target=str(int(study.results().rows.candidate[0])))
+    study.run(1)
+    verdict = study.confirm(seeds=2, baseline=3)
+    runs = [e.data for e in study.events(kinds=("retrain",))]
+    means = {}
+    for run in runs:
+        if run["role"] == "finalist":
+            means.setdefault(tuple(run["genotype"]), []).append(run["validation"])
+    assert len(means) >= 4
+    assert all(len(v) == 2 for v in means.values())
+    assert by_supernet is not None
+    assert study.results().rows.genotypes[0].tolist() in [list(g) for g in means], "what is pinned is a finalist"
+    best = max(means, key=lambda g: np.mean(means[g]))
+    assert tuple(study.best.genotype.tolist()) == best
+    assert study.best.metrics["accuracy@train"] == np.mean(means[best])
+    tested = [r["test"] for r in runs if r["role"] == "finalist" and tuple(r["genotype"]) == best]
+    assert sorted(verdict.chosen.values) == sorted(tested)
+    assert (tmp_path / "run" / "best" / "weights.safetensors").exists()
+    assert Study.open(tmp_path / "run").best.arch == study.best.arch
