@@ -12,6 +12,7 @@ import torch
 
 from ogive.cli.main import run
 from ogive.spaces.base import get_space
+from ogive.study import Study
 from ogive.tasks import get_task
 from ogive.training.checkpoint import load_tensors
 from ogive.training.export import load_weights
@@ -99,6 +100,19 @@ def test_measure_reads_the_folder(folder, capsys):
     assert row["params"] > 0
 
 
+def test_a_search_reads_the_folder(folder, tmp_path, capsys):
+    options = ["--maximize", "accuracy@supernet", "--supernet", str(folder), "--trials", "3", "--workers", "0"]
+    command = ["search", "--space", SPEC, "--task", "digits", "--strategy", "random", *options]
+    assert run([*command, "--out", str(tmp_path / "run"), "--json"]) == 0
+    found = document(capsys)
+    assert found["candidates"] == {"done": 3}
+    scorer, best = SupernetTrainer.load(folder).scorer, found["best"]
+    assert best["metrics"]["accuracy@supernet"] == scorer(get_space(SPEC).parse(best["arch"]))["accuracy"]
+    study = Study.open(tmp_path / "run")
+    assert study.config.supernet == {"folder": str(folder)}
+    assert len(study.trials) == 3
+
+
 def test_an_extracted_network_is_plain_and_can_be_exported(folder, tmp_path, capsys):
     assert run(["supernet", "extract", str(folder), ARCH, "--out", str(tmp_path), "--json"]) == 0
     found = document(capsys)
@@ -153,3 +167,20 @@ def test_wrong_input_is_one_line_and_exit_code_two(args, message, capsys, tmp_pa
     err = capsys.readouterr().err
     assert message in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_trust_trains_anchors_alone_and_keeps_what_it_trained(folder, capsys):
+    command = ["supernet", "trust", str(folder), "--anchors", "3", "--repeated", "1", "--candidates", "5", "-e", "1"]
+    assert run([*command, "--json"]) == 0
+    found = document(capsys)
+    assert found["trust"]["wording"] == "too few anchors"
+    assert [len(a["accuracy"]) for a in found["anchors"]] == [2, 1, 1]
+    kept = (folder / "trust.json").read_bytes()
+    assert len(json.loads(kept)["trainings"]) == 4
+    assert run([*command, "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "ranking: too few anchors (3 anchors; intervals are 90 %, over anchors)" in out
+    assert (folder / "trust.json").read_bytes() == kept
+    (folder / "trust.json").write_text("[1]")
+    assert run([*command]) == 2
+    assert "trust.json' holds no trainings that can be read" in capsys.readouterr().err

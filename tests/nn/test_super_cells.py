@@ -95,6 +95,7 @@ def test_positions_have_weights_for_every_width_they_are_entered_with():
     # At most three of the modules before a position have doubled the width.
     widths = [[4], [4, 8], [4, 8, 16], [4, 8, 16, 32], [4, 8, 16, 32], [4, 8, 16, 32]]
     assert [[int(c) for c in stage] for stage in network.stages] == widths
+    assert list(network.heads) == ["8", "16", "32"]
     space = get_space("transnas_macro:C=4")
     for path in space.enumerate()[:: space.size // 60]:
         network.select(path.tolist())

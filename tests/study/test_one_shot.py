@@ -7,7 +7,7 @@ import pytest
 
 from ogive._errors import InputError, UnknownNameError
 from ogive.study import Study
-from ogive.study.one_shot import SLICE, Slices, loss_trace, supernet_settings
+from ogive.study.one_shot import SLICE, Slices, loss_trace, supernet_settings, with_newcomers
 from tests.study.test_durability import resume_in_child, story
 
 TOY = "template:path=examples/templates/toy.yaml"
@@ -140,6 +140,34 @@ def test_wrong_settings_are_named(given, error, says):
     strategy = "gdas" if isinstance(given, str) else None
     with pytest.raises(error, match=says):
         ask(supernet=given, strategy=strategy)
+
+
+def test_a_newcomer_is_in_half_of_the_paths_until_it_has_caught_up():
+    weights = np.array([[0.6, 0.2, 0.1, 0.1], [0.5, 0.5, 0.0, 0.0]])
+    allowed = np.array([[True] * 4, [True, True, False, False]])
+    exposure = np.array([[100, 80, 90, 44], [10, 10, 0, 0]])
+    favoured = with_newcomers(weights, exposure, allowed)
+    assert favoured[0, 3] == pytest.approx(favoured[0, :3].sum())
+    assert (favoured[0, :3] == weights[0, :3]).all()
+    assert (favoured[1] == weights[1]).all()
+    exposure[0, 3] = 45  # half the median of its siblings
+    assert (with_newcomers(weights, exposure, allowed) == weights).all()
+
+
+def test_an_option_that_is_drawn_while_the_search_runs_is_trained_and_proposed(tmp_path):
+    study = ask(tmp_path / "run", trials=48)
+    study.run(16)
+    added = study.steer("add_option", group="b", name="b_conv5", op="conv_bn_relu", args={"kernel": 5, "channels": 12})
+    assert added.status == "accepted", added.reason
+    study.run(32)
+    space = study.problem.space
+    row = [c.name for c in space.choices].index("b")
+    code = space.choices[row].options.index("b_conv5")
+    exposure = np.array([e.data["exposure"] for e in study.events(kinds=(SLICE,))][-1])
+    assert exposure[row, code] > 0
+    assert (study.results().rows.genotypes[:, row] == code).any()
+    assert len(loss_trace(study.events())) == 60
+    assert story(Study.open(tmp_path / "run")) == story(study)
 
 
 def test_nothing_is_filled_in_without_a_supernet():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json as json_module
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ogive._errors import InputError
+from ogive._errors import InputError, StorageError
 from ogive.cli.common import Device, Json, Plugins, Quiet, Seed, SpaceSpec, TaskSpec, emit, load_plugins, note
 
 if TYPE_CHECKING:
@@ -193,6 +195,115 @@ def extract(
         *(("file", name) for name in document["files"]),
     ]
     _print(lines)
+
+
+@app.command()
+def trust(
+    folder: Folder,
+    anchors: Annotated[int, typer.Option("--anchors", "-n", min=1, help="Architectures to train alone.")] = 12,
+    repeated: Annotated[int, typer.Option("--repeated", min=0, help="Anchors trained with a second seed too.")] = 4,
+    candidates: Annotated[
+        int, typer.Option("--candidates", min=1, help="Architectures that anchors are chosen from.")
+    ] = 200,
+    pin: Annotated[list[str] | None, typer.Option("--pin", help="Architecture that must be an anchor.")] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", "-e", help="Epochs of a training alone.")] = None,
+    options: Annotated[
+        str, typer.Option("--set", help="Other options of the recipe alone, as name=value (docs/training.md).")
+    ] = "",
+    device: Device = "cpu",
+    threads: Annotated[int, typer.Option("--threads", min=1, help="CPU threads.")] = 1,
+    seed: Seed = 0,
+    plugin: Plugins = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Train some architectures alone and say how well the supernet ranks them; trainings are kept in DIR/trust.json."""
+    load_plugins(plugin)
+    import torch
+
+    from ogive.cli.search import training
+    from ogive.methods.supernet_trust import examine
+    from ogive.metrics.supernet import find_trainer
+    from ogive.study.progress import counting_bar
+    from ogive.training.config import TrainConfig
+
+    torch.set_num_threads(threads)
+    trainer = find_trainer(folder, "accuracy@supernet", None, device)
+    config = TrainConfig.from_dict(training(options, epochs) or {})
+    kept = Trainings(folder / "trust.json", config.to_dict())
+    with counting_bar("trainings", anchors + min(repeated, anchors), False if quiet or json else None) as move:
+        found, verdict = examine(
+            trainer,
+            config,
+            anchors=anchors,
+            repeated=repeated,
+            candidates=candidates,
+            pinned=pin or [],
+            seed=seed,
+            known=kept,
+            progress=lambda: move(1),
+        )
+    document = {
+        "supernet": str(folder),
+        "steps": trainer.steps_done,
+        "seed": seed,
+        "recipe": config.to_dict(),
+        "anchors": [asdict(anchor) for anchor in found],
+        "trust": verdict.to_dict(),
+    }
+    if json:
+        emit(document)
+    else:
+        _print_trust(document)
+
+
+class Trainings(dict[tuple[str, int], float]):
+    """What trainings alone gave, by architecture and seed; every new one is written to a file at once.
+
+    Parameters
+    ----------
+    path : Path
+        Trainings with another recipe in it are forgotten.
+    recipe : dict
+    """
+
+    def __init__(self, path: Path, recipe: dict[str, Any]) -> None:
+        self._path, self._recipe = path, recipe
+        try:
+            held = json_module.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            rows = held.get("trainings", []) if held.get("recipe") == recipe else []
+            super().__init__({(row["arch"], row["seed"]): row["accuracy"] for row in rows})
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise StorageError(f"'{path}' holds no trainings that can be read ({error}); delete it") from error
+
+    def __setitem__(self, key: tuple[str, int], accuracy: float) -> None:
+        from ogive.training.checkpoint import write_bytes
+
+        super().__setitem__(key, accuracy)
+        rows = [{"arch": arch, "seed": seed, "accuracy": value} for (arch, seed), value in self.items()]
+        write_bytes(self._path, json_module.dumps({"recipe": self._recipe, "trainings": rows}, indent=2).encode())
+
+
+def _print_trust(document: dict[str, Any]) -> None:
+    for anchor in document["anchors"]:
+        accuracy = ", ".join(f"{value:.2f} %" for value in anchor["accuracy"])
+        typer.echo(f"{anchor['why']:<8}  loss inside {anchor['loss']:.4f}  alone {accuracy:<18}  {anchor['arch']}")
+    trust = document["trust"]
+    names = {
+        "tau": "Kendall's tau",
+        "rho": "Spearman's rho",
+        "order": "pairs in order",
+        "hit": f"best {trust['k']} found",
+        "regret": "regret, points",
+        "ceiling": "ceiling of tau",
+    }
+    _print([(label, _interval(trust[name])) for name, label in names.items()])
+    typer.echo(f"ranking: {trust['wording']} ({trust['anchors']} anchors; intervals are 90 %, over anchors)")
+
+
+def _interval(estimate: dict[str, float | None]) -> str:
+    value, low, high = (estimate[key] for key in ("value", "low", "high"))
+    return "unknown" if value is None else f"{value:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _print(lines: list[tuple[str, str]]) -> None:

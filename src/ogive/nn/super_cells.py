@@ -79,7 +79,8 @@ class SuperMacroNetwork(SuperNetwork, ModuleNetwork):
                 places[str(c)] = place
             self.stages.append(places)
             entering = {c * factor for c in entering for factor in self.factors[choice] if c * factor <= widest}
-        self.heads = nn.ModuleDict({str(c): nn.Linear(c, n_outputs) for c in sorted(entering)})
+        # Every network of the space is wider at its end.
+        self.heads = nn.ModuleDict({str(c): nn.Linear(c, n_outputs) for c in sorted(entering - {C})})
 
     def _path(self) -> tuple[list[nn.Module], nn.Module]:
         """Return the rows of blocks that are active, and the head behind them."""

@@ -19,13 +19,15 @@ import numpy as np
 from ogive._errors import InputError
 from ogive._registry import parse_spec
 from ogive.metrics.supernet import identity
-from ogive.strategies.base import get_strategy
+from ogive.strategies.base import Floats, get_strategy
 from ogive.strategies.gradient import Gradient
 from ogive.strategies.guided import Guided
 from ogive.training.samplers import Guided as GuidedSampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from numpy.typing import NDArray
 
     from ogive.spaces.base import Space
     from ogive.strategies.base import Strategy
@@ -255,7 +257,10 @@ class OneShot:
             and trainer.steps_done in self._ends
         ):
             # At the start of a slice; one that is taken up in the middle goes on with the weights it was saved with.
-            trainer.sampler.weights = strategy.distribution()
+            held = trainer.supernet
+            trainer.sampler.weights = with_newcomers(
+                strategy.distribution(), held.exposure, held.space.restriction.allowed
+            )
         ticked = saved = time.monotonic()
         losses: list[float] = []
         while trainer.steps_done < end and engine.helm.hold(engine):
@@ -304,6 +309,30 @@ class OneShot:
         self.trainer.save(self._folder / f"supernet-{self.trainer.steps_done:09d}")
         for old in self._saved()[:-_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def with_newcomers(weights: Floats, exposure: NDArray[np.int64], allowed: NDArray[np.bool_]) -> Floats:
+    """Return sampling weights under which options that lag behind in training are drawn in half of the paths.
+
+    An option lags behind as long as it has had fewer gradients than half the median of its siblings, as one does that
+    was drawn into the template while the search ran.
+
+    Parameters
+    ----------
+    weights : ndarray of float64, (n_choices, max options)
+    exposure : ndarray of int64, (n_choices, max options)
+    allowed : ndarray of bool, (n_choices, max options)
+    """
+    out = np.where(allowed, weights, 0.0)
+    # One step a choice: they differ in how many options they have.
+    for row, seen, mine in zip(out, exposure, allowed, strict=True):
+        options = np.flatnonzero(mine)
+        siblings = [np.median(seen[options[options != i]]) if len(options) > 1 else 0.0 for i in options]
+        lags = seen[options] < 0.5 * np.array(siblings)
+        if lags.any() and not lags.all():
+            rest = row[options[~lags]].sum() or 1.0
+            row[options[lags]] = rest / lags.sum()
+    return out
 
 
 def loss_trace(events: Iterable[Event]) -> list[float]:

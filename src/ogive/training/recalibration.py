@@ -90,7 +90,7 @@ class Scorer:
         """
         key = self.supernet.space.keys(genotype[None])[0]
         if key not in self._known:
-            found = _evaluate(self.prepared(genotype), *self._examples)
+            found = score_examples(self.prepared(genotype), *self._examples)
             if not math.isfinite(found["loss"]):
                 raise DivergedError(f"the loss inside the supernet is {found['loss']}; train it with a lower rate")
             self._known[key] = found
@@ -101,7 +101,7 @@ class Scorer:
         self._known.clear()
 
     def prepared(self, genotype: Genotypes) -> nn.Module:
-        """Return a copy of one architecture's network with the statistics it is scored with, in evaluation mode."""
+        """Return a copy of one architecture's network, ready to be scored."""
         model = self.supernet.extract(genotype).eval()
         if self.statistics == "recalibrated":
             recalibrate(model, self._calibration)
@@ -117,9 +117,7 @@ class Scorer:
 
     @cached_property
     def _examples(self) -> tuple[Tensor, Tensor]:
-        batches = Batches(self.task, self.which, self.supernet.device)
-        rows = slice(None) if self.rows is None else torch.as_tensor(self.rows, device=self.supernet.device)
-        return batches.normalised(batches.x[rows]), batches.y[rows]
+        return examples(self.task, self.which, self.rows, self.supernet.device)
 
 
 def score(
@@ -135,6 +133,24 @@ def score(
     """Return ``accuracy`` (percent) and ``loss`` (nats) of one architecture; for many of them, keep a `Scorer`."""
     scorer = Scorer(supernet, task, which=which, rows=rows, statistics=mode, recalibrate=batches)
     return scorer(genotype)
+
+
+def examples(
+    task: Task, which: SplitName, rows: NDArray[np.intp] | None, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return normalised examples of a split and their classes; those of some rows, where given."""
+    batches = Batches(task, which, device)
+    at = slice(None) if rows is None else torch.as_tensor(rows, device=device)
+    return batches.normalised(batches.x[at]), batches.y[at]
+
+
+def score_examples(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
+    """Return ``accuracy`` (percent) and ``loss`` (nats) of a network as it is, without any change of mode."""
+    bounds = batch_bounds(len(y), _SCORE_BATCH)
+    with torch.inference_mode():
+        logits = torch.cat([model(x[start:stop]) for start, stop in bounds]).double()
+    accuracy = 100.0 * float((logits.argmax(dim=1) == y).double().mean())
+    return {"accuracy": accuracy, "loss": float(F.cross_entropy(logits, y))}
 
 
 def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
@@ -164,14 +180,6 @@ def recalibrate(model: nn.Module, batches: Iterable[Tensor]) -> None:
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
         norm.eval()
-
-
-def _evaluate(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, float]:
-    bounds = batch_bounds(len(y), _SCORE_BATCH)
-    with torch.inference_mode():
-        logits = torch.cat([model(x[start:stop]) for start, stop in bounds]).double()
-    accuracy = 100.0 * float((logits.argmax(dim=1) == y).double().mean())
-    return {"accuracy": accuracy, "loss": float(F.cross_entropy(logits, y))}
 
 
 def _batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
