@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from ogive.study.config import StudyConfig
     from ogive.study.directory import RunDirectory
+    from ogive.study.studio import StudioLink
 
 
 @dataclass(frozen=True)
@@ -189,6 +190,34 @@ class Steered:
     def anchors(self) -> list[dict[str, Any]]:
         """Return the architectures that `train_alone` has trained, with what came of it."""
         return [event.data for event in self._reader().read(kinds=(ANCHOR,))]
+
+    def studio(self, *, open_browser: bool = False, read_only: bool = False) -> StudioLink:
+        """Show the run in a browser, beside this process, and steer it there; a notebook shows the answer as a link.
+
+        Parameters
+        ----------
+        open_browser : bool
+            Open the page at once.
+        read_only : bool
+            Refuse every command.
+
+        Returns
+        -------
+        StudioLink
+            Its `url`; it ends with this process, or by `close`.
+
+        Raises
+        ------
+        InputError
+            If the study lives in memory.
+        StorageError
+            If the studio cannot be started.
+        """
+        from ogive.study.studio import StudioLink
+
+        if self.directory is None:
+            raise InputError("the studio shows a run directory, and this study lives in memory; give it one with out=")
+        return StudioLink(self.directory.path, open_browser=open_browser, read_only=read_only)
 
     # ---------------------------------------------------------------- looking
 
