@@ -130,6 +130,10 @@ class Engine:
         """
         self.note, self.budget, self.asked_for, self.stop = None, trials, trials, stop
         try:
+            for group in self.queue:
+                # After a snapshot: what was known when the next command was carried out.
+                if self.helm.due(self) and not group.complete:
+                    self._look(group, trials - self.trials)
             while self.helm.attend(self) and self.trials < self.budget:
                 room = self.helm.limit(self) - self.trials - len(self.flying)
                 unseen = next((g for g in self.queue if not g.complete), None)
@@ -244,7 +248,9 @@ class Engine:
         new = ~replayed & (rows.status != Status.PENDING)
         if new.any():
             self._record(rows.take(new), now=not self.problem.dear)
-        for i in np.flatnonzero(rows.status == Status.PENDING).tolist():
+        pending = np.flatnonzero(rows.status == Status.PENDING).tolist()
+        # What goes to the head of the line does so in turn.
+        for i in reversed(pending) if group.human else pending:
             candidate = int(rows.candidate[i])
             if candidate in links:
                 group.links[candidate] = links[candidate]

@@ -30,7 +30,7 @@ APPLIED = "command.applied"
 
 @dataclass
 class _Recorded:
-    """Candidates of the log that one problem describes, and where each stands that has not been replayed."""
+    """Candidates of the log that one problem describes, and where each stands."""
 
     problem: Problem
     rows: Rows
@@ -137,10 +137,10 @@ class Journal:
             If the log knows another architecture under one of the numbers.
         """
         found = np.zeros(len(rows), dtype=np.bool_)
+        if not len(rows) or rows.candidate[0] > self.last:
+            return found
         for recorded in self._recorded:
-            if not recorded.position:
-                continue
-            at = np.array([recorded.position.pop(c, -1) for c in rows.candidate.tolist()])
+            at = np.array([recorded.position.get(c, -1) for c in rows.candidate.tolist()], dtype=np.intp)
             here = at >= 0
             if here.any():
                 known = recorded.rows.take(at[here])

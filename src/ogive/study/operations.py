@@ -306,14 +306,16 @@ def _places(op: str, words: int, given: Mapping[str, Any]) -> list[str]:
 
 
 def _value(arg: Arg, word: str) -> Any:
-    """Return a word as the argument takes it: as text if it may be one, else as the JSON value it spells."""
+    """Return a word as the argument takes it: as text if it may be one, else, or if a list, as the JSON it spells."""
     try:
-        return arg.read(word)
+        if not word.startswith("["):
+            return arg.read(word)
     except ValueError:
-        try:
-            return json.loads(word)
-        except json.JSONDecodeError:
-            return word
+        pass
+    try:
+        return json.loads(word)
+    except json.JSONDecodeError:
+        return word
 
 
 def _as_mapping(what: str, value: Any) -> dict[str, Any]:

@@ -66,7 +66,8 @@ class Steered:
         self._steering = self._asked = Steering.of(self.config, problem.space, problem.context.task)
         self._problems = Problems(self.config, problem, self._asked.settings)
         self._parts: dict[str, tuple[Problem, list[Rows]]] = {}
-        self._read_to = self._steered_to = 0
+        self._sent: dict[str, dict[str, Any]] = {}
+        self._read_to = self._steered_to = self._heard_to = self._line_to = 0
 
     # ---------------------------------------------------------------- steering
 
@@ -164,13 +165,14 @@ class Steered:
         Status is posted, accepted, applied or rejected; those carried out have ``rev``, ``at`` (asks and tells before
         it), ``latency`` in seconds, and ``reason`` where they were rejected.
         """
-        found: dict[str, dict[str, Any]] = {
-            p.command.id: p.command.to_dict() | {"ts": p.ts, "status": "posted"} for p in self._line.read()
-        }
-        for event in self._reader().read(kinds=COMMANDS):
-            status = event.kind.partition(".")[2]
-            found[event.data["id"]] = found.get(event.data["id"], {"ts": event.ts}) | event.data | {"status": status}
-        return list(found.values())
+        for posted in self._line.read(self._line_to):
+            self._line_to = posted.number
+            self._sent.setdefault(posted.command.id, posted.command.to_dict() | {"ts": posted.ts, "status": "posted"})
+        for event in self._reader().read(self._heard_to, COMMANDS):
+            self._heard_to = event.seq
+            known = self._sent.setdefault(event.data["id"], {"ts": event.ts})
+            known |= event.data | {"status": event.kind.partition(".")[2]}
+        return [dict(command) for command in self._sent.values()]
 
     def history(self) -> list[dict[str, Any]]:
         """Return every revision, oldest first: rev, parent, same_as, branch, hash, op, args, actor, note, ts."""

@@ -275,6 +275,7 @@ class Study(Steered):
             # Good for another round unless somebody else writes the log in between, or workers were cut short.
             self._engine, self._engine_seq = None if engine.flying else engine, log.last()
         self.note = engine.note
+        self._refresh()
         self.write_report()
         return self
 
