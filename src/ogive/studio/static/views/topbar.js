@@ -1,0 +1,3 @@
+export const View = () => null;
+export const help = () => {};
+export const toggle = () => {};
