@@ -16,6 +16,7 @@ from starlette.routing import Route
 from ogive._errors import InputError, OgiveError, StorageError, UnknownNameError
 from ogive.studio.commands import MAX_BYTES, command, read_json, validate
 from ogive.studio.guard import Guard, Keys
+from ogive.studio.projection import projected
 from ogive.studio.stream import page, stream
 
 if TYPE_CHECKING:
@@ -172,6 +173,7 @@ QUESTIONS: dict[str, Answer] = {
     "layout": lambda run, request: run.layout(_rev(request)),
     "candidates": lambda run, request: run.candidates(_after(request)),
     "candidate/{id:int}": lambda run, request: run.candidate(request.path_params["id"]),
+    "projection": lambda run, request: projected(run, request.query_params.get("kind", "pca"), _after(request)),
     "series": lambda run, _: run.series(),
     "history": lambda run, _: run.history(),
     "events": _events,
