@@ -4,6 +4,9 @@ import { batch, computed, effect, signal } from "/static/vendor/preact.js";
 import { follow, get, setRun } from "/static/api.js";
 import { Rows } from "/static/rows.js";
 
+// A process that is killed writes no event.
+const LOOK_MS = 3000;
+
 /** Runs of this server: [{name, state, space, trials}]. */
 export const runs = signal([]);
 /** Snapshot of the run (`/api/state`), null until it is there. */
@@ -178,6 +181,7 @@ function receive(event) {
 
 function apply(event) {
   seen = event.seq;
+  if (event.kind === "run.state" && run.value) run.value = { ...run.value, state: event.data.state };
   for (const r of resources) if (r.kinds.some((kind) => event.kind.startsWith(kind))) r.touch();
   for (const listener of listeners) listener(event);
 }
@@ -278,7 +282,7 @@ function fragment() {
   return plain.filter(Boolean).join("&");
 }
 
-/** Begin: read the fragment, take the snapshot, follow the events. */
+/** Begin: read the fragment, take the snapshot, follow the events, and look whether the engine lives still. */
 export function start() {
   const open = () => {
     const name = readFragment();
@@ -288,6 +292,7 @@ export function start() {
     restart();
   };
   addEventListener("hashchange", open);
+  setInterval(() => document.hidden || (connection.value === "live" && state.touch()), LOOK_MS);
   let timer = 0;
   open();
   effect(() => {
