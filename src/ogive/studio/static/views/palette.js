@@ -1,1 +1,91 @@
-export const View = () => null;
+// The left rail: blocks to drag into the drawing, and the properties of what is selected.
+
+import { html, useState } from "/static/vendor/preact.js";
+import { GROUP, addBlock, dragged, homesOf, refusal } from "/static/editing.js";
+import { Menu } from "/static/menu.js";
+import { Empty } from "/static/panes.js";
+import { drawing, readOnly } from "/static/store.js";
+import { Properties } from "/static/views/properties.js";
+
+const WORDS = {
+  [GROUP]: "a new choice",
+  identity: "passes its input on",
+  conv_bn_relu: "convolution, batch norm, ReLU",
+  relu_conv_bn: "ReLU, convolution, batch norm",
+  separable_conv: "depthwise, then pointwise",
+  dilated_conv: "convolution with gaps",
+  residual_block: "two convolutions and a shortcut",
+  factorized_reduction: "halves without losing pixels",
+};
+
+/** Drag a block until the button is let go, then put it where it is. */
+function drag(op, down) {
+  if (down.button !== 0) return;
+  const at = ({ clientX: x, clientY: y }) => ({ x, y });
+  const under = ({ x, y }) => document.elementFromPoint(x, y)?.closest("[data-part]")?.dataset.part ?? null;
+  const move = (event) => {
+    const point = at(event);
+    const far = Math.hypot(point.x - down.clientX, point.y - down.clientY) > 4;
+    if (dragged.value || far) dragged.value = { op, ...point, over: under(point) };
+  };
+  const end = (event) => {
+    for (const name of ["pointermove", "pointerup", "pointercancel"]) removeEventListener(name, name === "pointermove" ? move : end);
+    removeEventListener("keydown", leave, true);
+    const was = dragged.value;
+    dragged.value = null;
+    if (was && event.type === "pointerup") {
+      const canvas = document.elementFromPoint(event.clientX, event.clientY)?.closest(".canvas");
+      if (canvas) addBlock(op, under(at(event)), at(event));
+    }
+  };
+  const leave = (event) => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation();
+    end(event);
+  };
+  refusal.value = null;
+  addEventListener("pointermove", move);
+  addEventListener("pointerup", end);
+  addEventListener("pointercancel", end);
+  addEventListener("keydown", leave, true);
+}
+
+function Palette({ template }) {
+  const [menu, setMenu] = useState(null);
+  const why = readOnly.value ?? (template.editable ? null : "This space is no drawing; its options can be steered, not redrawn.");
+  const choose = (op) => (event) => {
+    // A click by keyboard or by touch without a drag asks where to.
+    const { left, bottom } = event.currentTarget.getBoundingClientRect();
+    const items = homesOf(op).map(({ id, label }) => ({ label, why: null, act: (place) => addBlock(op, id, place) }));
+    setMenu({ op, items, place: { x: left, y: bottom } });
+  };
+  const blocks = [GROUP, ...template.catalogue.map(({ op }) => op).filter((op) => op !== "input" && op !== "output")];
+  return html`<div class="palette" data-testid="palette">
+    ${why && html`<p class="muted palette-why">${why}</p>`}
+    <ul>
+      ${blocks.map((op) => html`<li key=${op}><button
+        class="block" data-op=${op} disabled=${why !== null} title=${why ?? "Drag it into a group or onto an edge; Enter asks where to"}
+        aria-haspopup="menu" onPointerDown=${(event) => drag(op, event)} onClick=${choose(op)}>
+        <span class="block-name">${op}</span><span class="block-words">${WORDS[op] ?? ""}</span>
+      </button></li>`)}
+    </ul>
+    ${menu && html`<${Menu} key=${menu.op} place=${menu.place} label=${`Put ${menu.op}`} items=${menu.items}
+      close=${() => setMenu(null)} />`}
+  </div>`;
+}
+
+function Ghost() {
+  const { value } = dragged;
+  if (!value) return null;
+  return html`<div class="ghost" style=${{ left: `${value.x}px`, top: `${value.y}px` }}>${value.op}</div>`;
+}
+
+export function View() {
+  const there = drawing.value;
+  if (!there) return html`<${Empty} title="Loading the blocks" />`;
+  return html`
+    <${Palette} template=${there.template} />
+    <${Properties} />
+    <${Ghost} />
+  `;
+}
