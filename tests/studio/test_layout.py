@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ogive import space
 from ogive.spaces.template import Template
-from ogive.studio.graph import drawing, part_names, parts
+from ogive.studio.graph import drawing, parts, shown_parts
 from ogive.studio.layout import layout
 from tests.studio.runs import SMALL
 
@@ -109,7 +109,7 @@ def test_any_graph_gets_places(n, data):
 def test_parts_say_what_a_candidate_has(name):
     s = space(name)
     genotypes = s.sample(50, np.random.default_rng(0))
-    found, names = parts(s, genotypes), part_names(s)
+    found, names = parts(s, genotypes), shown_parts(s)[0]
     assert found.shape == (50, len(names))
     ids = {n["id"] for n in drawing(s, None)["nodes"]} | {e["id"] for e in drawing(s, None)["edges"]}
     assert set(names) <= ids

@@ -24,7 +24,8 @@ def studio(
     port: Annotated[int, typer.Option("--port", help="Port to listen on; 0 takes a free one.")] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open a browser.")] = False,
     demo: Annotated[
-        bool, typer.Option("--demo", help="Begin a small real search on handwritten digits and show it.")
+        bool,
+        typer.Option("--demo", help="Begin a small real search on handwritten digits, or go on with RUN, and show it."),
     ] = False,
     seed: Seed = 0,
     keep: Annotated[bool, typer.Option("--keep", help="Let searches begun here go on after the end.")] = False,
@@ -35,12 +36,14 @@ def studio(
     json: Annotated[bool, typer.Option("--json", help="Print the address as one line of JSON on stdout.")] = False,
 ) -> None:
     """Watch runs in a browser and steer them; they may be running, paused or finished."""
+    from ogive.study.directory import RunDirectory
+
     if not (runs or demo):
         raise InputError("name the directory of a run, or try: ogive studio --demo")
     if demo and len(runs or []) > 1:
         raise InputError("--demo makes one new run; name one directory for it, or none")
     paths = runs or [fresh_folder("demo")]
-    if demo:
+    if demo and not RunDirectory(paths[0]).config_file.exists():
         from ogive.studio.demo import new_demo
 
         new_demo(paths[0], seed)

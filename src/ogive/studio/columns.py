@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ogive.studio.graph import part_names, parts
+from ogive.studio.graph import parts, shown_parts
 from ogive.study.journal import OUTCOMES
 from ogive.study.problem import COUNTED, KNOWN, MEASURED, Rows, Status
 
@@ -144,13 +144,19 @@ class Columns:
     def _numbered(self, rev: int, space: Space) -> NDArray[np.int64]:
         """Return the number of each part of a revision's space among all parts."""
         if rev not in self._local:
-            numbers = [self._parts.setdefault(name, len(self._parts)) for name in part_names(space)]
+            numbers = [self._parts.setdefault(name, len(self._parts)) for name in shown_parts(space)[0]]
             self._local[rev] = np.array(numbers, dtype=np.int64)
         return self._local[rev]
 
     def note_origin(self, candidate: int, origin: str | None, parent: Any = None, probability: Any = None) -> None:
         """Remember how a candidate came to be drawn, said before what became of it."""
         self._origin[candidate] = (origin, parent, probability)
+
+    def touch(self, candidate: str, event: Event) -> None:
+        """Count a row as changed by an event, one that is given as text; anything else is no row."""
+        at = self._row.get(int(candidate)) if candidate.isdecimal() else None
+        if at is not None:
+            self._seq[at] = event.seq
 
     def reassess(self, event: Event, rows: Rows, problem: Problem) -> None:
         """See all candidates with the eyes of another question, from an event on.

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from ogive.study.study import Study
 
-TRIALS = 1500
+TRIALS = 3000
+SUPERNET = {"epochs": 600, "warm": 0.02}
+"""A warm-up of a second or two, and minutes of search in which there is something to steer."""
 
 
 def new_demo(folder: Path, seed: int = 0) -> Path:
@@ -29,13 +31,12 @@ def new_demo(folder: Path, seed: int = 0) -> Path:
     Study(
         f"template:path={drawing}",
         "digits",
-        maximize="accuracy@train",
+        maximize="accuracy@supernet",
         where="macs<=150000",
         strategy="guided",
         trials=TRIALS,
         seed=seed,
-        workers=1,
-        train={"epochs": 5},
+        supernet=SUPERNET,
         out=folder,
         command=f"ogive studio --demo --seed {seed}",
     )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from typing import IO, TYPE_CHECKING
 
 from filelock import FileLock, Timeout
@@ -16,6 +19,17 @@ if TYPE_CHECKING:
 
 _PATIENCE = 3.0
 _SHOWN_BYTES = 4000
+_LEASHED = "from ogive.studio.engines import leash; leash(); from ogive.cli.main import main; main()"
+
+
+def leash() -> None:
+    """End this process at its next safe point once standard input closes, as it does when the parent dies."""
+
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def at_work(run: Path) -> bool:
@@ -41,10 +55,12 @@ class Engine:
     ----------
     run : Path
         The run directory.
+    keep : bool
+        Let the process outlive the one that started it.
     """
 
-    def __init__(self, run: Path) -> None:
-        self.run = run
+    def __init__(self, run: Path, *, keep: bool = False) -> None:
+        self.run, self.keep = run, keep
         self._child: subprocess.Popen[bytes] | None = None
         self._said: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long-lived as its owner
 
@@ -59,11 +75,12 @@ class Engine:
         if self.running or at_work(self.run):
             return
         self._said.truncate(0)
+        how = ["-m", "ogive"] if self.keep else ["-c", _LEASHED]
         try:
             # A session of its own: Ctrl-C in the terminal is for the studio, which then ends it in good order.
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "ogive", "resume", str(self.run), "--quiet"],
-                stdin=subprocess.DEVNULL,
+                [sys.executable, *how, "resume", str(self.run), "--quiet"],
+                stdin=subprocess.DEVNULL if self.keep else subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=self._said,
                 start_new_session=True,
@@ -88,16 +105,19 @@ class Engine:
         return told[-1] if told else f"the search ended with code {code}"
 
     def ask_to_end(self) -> None:
-        """Ask the process to end at its next safe point."""
-        if self._child is not None and self.running:
+        """Ask the process to end at its next safe point, unless it is to be kept."""
+        if self._child is not None and self.running and not self.keep:
             self._child.terminate()
 
     def end(self) -> None:
         """Wait for the end of a process that was asked to; one that takes too long is killed, which loses nothing."""
-        if self._child is not None:
+        self.ask_to_end()
+        if self._child is not None and not self.keep:
             try:
                 self._child.wait(_PATIENCE)
             except subprocess.TimeoutExpired:
                 self._child.kill()
                 self._child.wait()
+            if self._child.stdin is not None:
+                self._child.stdin.close()
         self._said.close()

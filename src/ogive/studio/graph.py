@@ -92,20 +92,24 @@ def _argument(argument: Whole | Channels | Merge) -> dict[str, Any]:
     return {"type": kind, "default": argument.default, "choices": choices}
 
 
-def part_names(space: Space) -> list[str]:
-    """Return the ids of what a candidate may have or lack: options of groups, then optional edges."""
+def part_id(space: Space, choice: str, option: str) -> str:
+    """Return the id on the page of an option of a choice: a node, an optional edge, or ``choice/option``."""
     if isinstance(space, Template):
-        return [*(option for g in space.groups for option in g.options), *(edge.name for edge in space.switches)]
-    return [f"{c.name}/{option}" for c in space.choices for option in c.options]
+        return choice if option == "on" and choice not in {g.id for g in space.groups} else option
+    return f"{choice}/{option}"
+
+
+def shown_parts(space: Space) -> tuple[list[str], Bools]:
+    """Return the ids of what a candidate may have or lack, and which of the space's parts these are.
+
+    They are all, but that an optional edge which is off is nothing to show.
+    """
+    edges = {edge.name for edge in space.switches} if isinstance(space, Template) else set()
+    shown = np.array([not (choice in edges and option == "off") for choice, option in space.part_names])
+    names = [part_id(space, c, o) for (c, o), there in zip(space.part_names, shown, strict=True) if there]
+    return names, shown
 
 
 def parts(space: Space, genotypes: Genotypes) -> Bools:
-    """Return which parts each candidate has and uses, ``(n, n_parts)`` in the order of `part_names`."""
-    if not isinstance(space, Template):
-        return space.encode(genotypes) > 0
-    nodes, arcs = space.live(genotypes)
-    at = {node.id: i for i, node in enumerate(space.wiring.nodes)}
-    switch = np.array([arc.switch for arc in space.wiring.arcs])
-    options = nodes[:, [at[option] for g in space.groups for option in g.options]]
-    edges = [arcs[:, switch == i].any(axis=1) for i in range(len(space.switches))]
-    return np.column_stack([options, *edges])
+    """Return which of the shown parts each candidate has and uses, ``(n, n_shown)``."""
+    return space.parts(genotypes)[:, shown_parts(space)[1]]

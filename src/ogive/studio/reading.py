@@ -77,6 +77,7 @@ class Reading:
         self._problems = Problems(self.config, asked, self.steering.revisions[0].settings)
         self._question = self.settings.question
         self._state: dict[str, Any] = {"state": "stopped"}
+        self._paused = False
         self._planned = self.config.trials
         self._seconds, self._last = 0.0, 0.0
         self._since: float | None = None
@@ -110,9 +111,12 @@ class Reading:
         told = str(self._state["state"])
         if self.engine.fault is not None:
             return "failed"
-        if told in (*RUNNING, "paused"):
-            # A process that writes needs no look; one that is quiet may have been killed.
-            return told if self._lively() else "stopped"
+        if told in RUNNING and not self._lively():
+            # The process was killed.
+            told = "stopped"
+        if told == "stopped" and self._paused:
+            # It is paused when it is taken up again, whoever works on it in between.
+            return "paused"
         return "warming" if self.engine.running and not self.seq else told
 
     def _lively(self) -> bool:
@@ -164,14 +168,23 @@ class Reading:
         elif kind == "budget":
             self._planned = int(data["trials"])
         elif kind == "train.tick":
-            self._loss.append({"t": event.ts, "step": data["step"], "loss": data["loss"]})
+            losses = data["loss"]
+            self._loss.append({"t": event.ts, "step": data["step"] + len(losses), "loss": sum(losses) / len(losses)})
         elif kind == "checkpoint":
             self._mark(event, "checkpoint")
         elif kind == APPLIED:
-            self._mark(event, data["op"])
-            if self.settings.question != self._question:
-                self._question = self.settings.question
-                self.columns.reassess(event, self.study.results().rows, self.problem)
+            self._applied(event)
+
+    def _applied(self, event: Event) -> None:
+        op, args = event.data["op"], event.data["args"]
+        self._mark(event, op)
+        if op in ("pause", "step", "resume"):
+            self._paused = op != "resume"
+        if "target" in args:
+            self.columns.touch(args["target"], event)
+        if self.settings.question != self._question:
+            self._question = self.settings.question
+            self.columns.reassess(event, self.study.results().rows, self.problem)
 
     def _candidates(self, events: Sequence[Event]) -> None:
         """Take in proposals and outcomes of one revision."""
@@ -226,6 +239,7 @@ class Reading:
                 {"name": name, "direction": "max" if sign > 0 else "min", "unit": problem.info[name].unit}
                 for name, sign in zip(problem.objectives, problem.signs.tolist(), strict=True)
             ],
+            "metrics": [{"name": m.name, "direction": m.direction, "unit": m.unit} for m in problem.info.values()],
             "constraints": [
                 {"text": str(c), "metric": c.metric, "op": c.op, "bound": c.bound} for c in problem.constraints
             ],
@@ -295,8 +309,9 @@ class Reading:
     def candidates(self, after: int = 0) -> dict[str, Any]:
         """Return the columns of all candidates that changed after an event."""
         found = self.columns.since(after)
-        tags = [self._notes(number).get("tags", ()) for number in found["ids"]] if self.steering.notes else []
-        return {"seq": self.seq, **found, "tags": tags or [()] * len(found["ids"])}
+        notes = [self._notes(number) for number in found["ids"]] if self.steering.notes else [{}] * len(found["ids"])
+        said = {"tags": [n.get("tags", ()) for n in notes], "pinned": [n.get("pinned", False) for n in notes]}
+        return {"seq": self.seq, **found, **said}
 
     def _notes(self, candidate: int) -> Mapping[str, Any]:
         return self.steering.notes.get(str(candidate), {})
@@ -323,7 +338,7 @@ class Reading:
         return row | said | {"alone": alone}
 
     def series(self) -> dict[str, Any]:
-        """Return what changes over time: the loss, the best value so far, and marks of what happened."""
+        """Return what changes over time: the mean loss of each tick, the best value so far, marks of what happened."""
         best = self.columns.improvements(self.problem.objectives[0], float(self.problem.signs[0]))
         return {"train": self._loss, "best": best, "marks": self._marks}
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from ogive.spaces.template import Template
 from ogive.strategies.base import get_strategy
+from ogive.studio.graph import part_id
 from ogive.study.settings import restricted
 
 if TYPE_CHECKING:
@@ -20,13 +20,6 @@ _SAMPLER = ("T", "uniform", "mutation")
 _DRAWN = ("nodes: ", "groups: ", "edges: ")
 _PLAIN = frozenset({"choice", "option", "node", "group", "name", "where", "to", "source", "target"})
 """Arguments that speak for themselves."""
-
-
-def part_id(space: Space, choice: str, option: str) -> str:
-    """Return the id on the page of an option of a choice: a node, an optional edge, or ``choice/option``."""
-    if isinstance(space, Template):
-        return choice if option == "on" and choice not in {g.id for g in space.groups} else option
-    return f"{choice}/{option}"
 
 
 def by_part(space: Space, table: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def serve(
     begin : bool
         Go on with the runs at once, as a command to go on does later.
     keep : bool
-        Let processes that were started for this go on after the end; otherwise they end with it, at a safe point.
+        Let searches that were begun here go on after the end; otherwise they end with it, at a safe point.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def serve(
             f"host '{host}' lets other machines in, over plain HTTP; use an SSH tunnel to 127.0.0.1, or add "
             "--allow-remote"
         )
-    runs = _readings(paths, read_only)
+    runs = _readings(paths, read_only=read_only, keep=keep)
     sockets = _listen(host, port)
     port = sockets[0].getsockname()[1]
     keys = Keys(session=_session(paths, port))
@@ -102,8 +102,7 @@ def serve(
 
     def leaving() -> None:
         for engine in engines:
-            if not keep:
-                engine.ask_to_end()
+            engine.ask_to_end()
 
     server = _Server(studio, lambda: ready(Address(base + keys.token, base + keys.one_time(), port)), leaving)
     try:
@@ -114,8 +113,7 @@ def serve(
     finally:
         leaving()
         for engine in engines:
-            if not keep:
-                engine.end()
+            engine.end()
 
 
 class _Server(uvicorn.Server):
@@ -155,7 +153,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _readings(paths: Sequence[str | Path], read_only: bool) -> list[Reading]:
+def _readings(paths: Sequence[str | Path], *, read_only: bool, keep: bool) -> list[Reading]:
     taken: set[str] = set()
     runs = []
     for path in paths:
@@ -164,7 +162,7 @@ def _readings(paths: Sequence[str | Path], read_only: bool) -> list[Reading]:
         while name in taken:
             name, n = f"{stem}-{n}", n + 1
         taken.add(name)
-        runs.append(Reading(path, name, Engine(Path(path)), read_only=read_only))
+        runs.append(Reading(path, name, Engine(Path(path), keep=keep), read_only=read_only))
     return runs
 
 
