@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from ogive._errors import InputError, UnknownNameError
 from ogive.study import Study
 from ogive.study.one_shot import SLICE, Slices, loss_trace, supernet_settings, with_newcomers
+from ogive.training.export import load_weights
+from ogive.training.recalibration import examples, score_examples
+from ogive.training.supernet_data import val_parts
 from tests.study.test_durability import resume_in_child, story
 
 TOY = "template:path=examples/templates/toy.yaml"
@@ -161,7 +165,7 @@ def test_an_option_that_is_drawn_while_the_search_runs_is_trained_and_proposed(t
         )
         assert added.status == "accepted", added.reason
 
-    study = ask(trials=48).run(16)
+    study = ask(trials=48, train={"epochs": 1}).run(16)
     draw(study)
     study.run(16)
     study.run(16)
@@ -172,8 +176,9 @@ def test_an_option_that_is_drawn_while_the_search_runs_is_trained_and_proposed(t
     assert exposure[row, code] > 0
     assert (study.results().rows.genotypes[:, row] == code).any()
     assert len(loss_trace(study.events())) == 60
+    assert study.confirm(seeds=1, baseline=1) is not None, "who is tested has the drawing of today"
     path = tmp_path / "run"
-    draw(ask(path, trials=48).run(16))
+    draw(ask(path, trials=48, train={"epochs": 1}).run(16))
     for _ in range(2):
         Study.open(path).run(16)
     same(Study.open(path), study)
@@ -208,5 +213,12 @@ def test_the_winner_is_the_finalist_that_validates_best_alone(tmp_path):
     assert study.best.metrics["accuracy@train"] == np.mean(means[best])
     tested = [r["test"] for r in runs if r["role"] == "finalist" and tuple(r["genotype"]) == best]
     assert sorted(verdict.chosen.values) == sorted(tested)
-    assert (tmp_path / "run" / "best" / "weights.safetensors").exists()
+    weights = tmp_path / "run" / "best" / "weights.safetensors"
+    judges = val_parts(study.problem.context.task, 0.5)[1]
+    again = score_examples(
+        load_weights(study.best.build(), weights).eval(),
+        *examples(study.problem.context.task, "val", judges, torch.device("cpu")),
+    )["accuracy"]
+    first = [r["validation"] for r in runs if tuple(r["genotype"]) == best and r["seed"] == 1000]
+    assert [again] == first, "judged by the part of validation that the supernet's scores have not seen"
     assert Study.open(tmp_path / "run").best.arch == study.best.arch
