@@ -570,21 +570,23 @@ def test_the_same_commands_at_the_same_places_give_the_same_search():
     assert story(alone.run(study.results().n_trials)) == story(study)
 
 
-def test_a_thousand_random_commands_while_running():
+@pytest.mark.parametrize("number", [100, pytest.param(1000, marks=pytest.mark.slow)])
+def test_random_commands_while_running(number):
     from tests.study.test_steering import Person
 
     study = make("params", SMALL, strategy="random", batch=5, repeats="count")
     person, sent = Person(5), 0
-    while sent < 1000:
+    while sent < number:
         for _ in range(10):
             command = person.command(study.steering)
             if command.kind != "control" and command.op != "set_budget":
                 sent += study.send(command).status == "accepted"
         if len(study.run(1).problem.space.nodes) > 20:
             study.steer("goto", to=0)
+    study.run(1)
     ends = [c["status"] for c in study.commands()]
-    assert set(ends) == {"applied", "rejected"}
-    assert ends.count("applied") > 900
+    assert set(ends) <= {"applied", "rejected"}
+    assert ends.count("applied") > 0.9 * number
     state = study.steering
     while state.head.same_as:
         study.steer("undo")
