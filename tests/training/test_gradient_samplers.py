@@ -160,6 +160,20 @@ def test_a_hard_sample_runs_one_option_and_has_the_gradient_of_the_soft_one():
         np.testing.assert_allclose(row, slope.numpy(), rtol=1e-9, atol=1e-12)
 
 
+def test_a_hard_sample_can_be_compared_with_the_options_that_were_not_drawn():
+    trainer, sampler = Still(), get_sampler("gdas:run=all", Tiny(), seed=1)
+    run = by_hand(trainer.network, dict(trainer.network.named_parameters()), trainer.x_val)
+    with seeded(7):
+        soft = Gumbel._weights(sampler, sampler._alphas.steered(), 0.5)
+    hard = [F.one_hot(row.argmax(), 3).double().requires_grad_() for row in soft]
+    slopes = torch.autograd.grad(F.cross_entropy(run(hard), trainer.y_val), hard)
+    wanted = torch.autograd.grad(soft, sampler._alphas.rows, grad_outputs=slopes)
+    with seeded(7):
+        exact = gradients(sampler, trainer)
+    for row, slope in zip(exact, wanted, strict=True):
+        np.testing.assert_allclose(row, slope.numpy(), rtol=1e-9, atol=1e-12)
+
+
 def test_hard_samples_have_the_probabilities_of_the_logits():
     sampler = get_sampler("gdas", Tiny(), seed=1)
     sampler._alphas.rows[0].data = torch.tensor([0.0, 1.0, -1.0], dtype=torch.float64)
@@ -352,6 +366,7 @@ def test_bad_options():
         ("gumbel:warmup=1.0", "warmup < 1"),
         ("gdas:paths=0", "paths >= 1"),
         ("gdas:hot=0", "hot > 0"),
+        ("gdas:run=none", "run=sampled or run=all"),
         ("pc-darts:divisor=0.5", "divisor >= 1"),
     ):
         with pytest.raises(InputError, match=message):

@@ -20,6 +20,7 @@ from ogive.cli import (
     measure,
     resume,
     search,
+    steer,
     studio,
     supernet,
     tables,
@@ -44,6 +45,8 @@ app.command("lock")(lock.lock)
 app.command("measure")(measure.measure)
 app.command("resume")(resume.resume)
 app.command("search")(search.search)
+# A preference such as -0.5 is a word of its own, no option.
+app.command("steer", context_settings={"ignore_unknown_options": True})(steer.steer)
 app.command("studio")(studio.studio)
 app.command("train")(train.train)
 app.add_typer(embed.app, name="embed")

@@ -15,7 +15,7 @@ from ogive.studio.columns import Columns, News
 from ogive.studio.engines import at_work
 from ogive.studio.graph import catalogue, drawing
 from ogive.studio.layout import layout
-from ogive.studio.revisions import by_part, history, sampler
+from ogive.studio.revisions import by_part, history, sampler, taken
 from ogive.study.crew import Problems
 from ogive.study.journal import APPLIED, OUTCOMES
 from ogive.study.study import Study
@@ -288,7 +288,8 @@ class Reading:
         for node in drawn["nodes"]:
             node["new"] = node["id"] not in first and node["id"] not in used
         editable = settings.template is not None and not self.read_only
-        return {"rev": rev, "editable": editable, **drawn, "catalogue": catalogue()}
+        names = {"catalogue": catalogue(), "taken": sorted(taken(self.steering))}
+        return {"rev": rev, "editable": editable, **drawn, **names}
 
     def layout(self, rev: int | None = None) -> dict[str, Any]:
         """Return the places of a revision's parts; what did not change stays where it was before."""

@@ -34,6 +34,13 @@ def sampler(settings: Settings, space: Space, n_objectives: int) -> dict[str, An
     return {"strategy": settings.strategy, **values}
 
 
+def taken(steering: Steering) -> set[str]:
+    """Return the ids that nodes and groups of some revision have or had; none is ever given to another."""
+    drawings = [r.settings.template for r in steering.revisions if r.settings.template is not None]
+    drawn = {item["id"] for d in drawings for kind in ("nodes", "groups") for item in d.get(kind, ())}
+    return drawn.union(*(d.get("retired", ()) for d in drawings))
+
+
 def architectures(space: Space) -> int:
     """Return how many points of the box the present locks and exclusions leave."""
     return math.prod(space.restriction.allowed.sum(axis=1).tolist())

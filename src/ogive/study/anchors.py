@@ -12,6 +12,7 @@ import numpy as np
 
 from ogive._errors import InputError
 from ogive.study.config import StudyConfig
+from ogive.study.final import judged
 from ogive.study.jobs import problem_of
 from ogive.study.journal import ANCHOR, APPLIED
 from ogive.study.workers import Pool
@@ -155,7 +156,7 @@ def train_alone(problem: Problem, genotype: Sequence[int], seed: int, weights: s
     result = train(model, task, context.options.get("train"), seed=seed, device=context.device)
     if weights is not None:
         save_weights(model, weights)
-    return {"accuracy": result.accuracy, "loss": result.loss, "seconds": result.seconds}
+    return judged(problem, model, result) | {"seconds": result.seconds}
 
 
 def caller(config: Mapping[str, Any], *, threads: int) -> Callable[[str, Sequence[Any]], dict[str, float]]:

@@ -108,10 +108,10 @@ class Crew:
         self._close_pool()
         if self._config.workers == 0 or not problem.dear:
             return InProcess(problem, self._interrupts)
-        self._pool = Pool(self._config.workers, self._config_of(state).to_dict(), timeout=self._config.timeout)
+        self._pool = Pool(self._config.workers, self.config_of(state).to_dict(), timeout=self._config.timeout)
         return InWorkers(problem, self._pool, self._interrupts)
 
-    def _config_of(self, state: Steering) -> StudyConfig:
+    def config_of(self, state: Steering) -> StudyConfig:
         """Return what a worker has to know to measure for a revision."""
         return self._problems.config_of(state.settings, self._named(state))
 
@@ -134,7 +134,7 @@ class Crew:
         if command.op == "checkpoint":
             engine.snapshot()
         elif command.op == "train_alone":
-            return {"anchor": self._anchors.ask(command.id, self._config_of(state), engine.problem, args)}
+            return {"anchor": self._anchors.ask(command.id, self.config_of(state), engine.problem, args)}
         elif command.op == "cancel":
             self._anchors.cancel(args["command"], engine)
         elif command.op == "export":

@@ -130,10 +130,7 @@ class Engine:
         """
         self.note, self.budget, self.asked_for, self.stop = None, trials, trials, stop
         try:
-            for group in self.queue:
-                # After a snapshot: what was known when the next command was carried out.
-                if self.helm.due(self) and not group.complete:
-                    self._look(group, trials - self.trials)
+            self.catch_up()
             while self.helm.attend(self) and self.trials < self.budget:
                 room = self.helm.limit(self) - self.trials - len(self.flying)
                 unseen = next((g for g in self.queue if not g.complete), None)
@@ -151,6 +148,12 @@ class Engine:
                     break
         finally:
             self.journal.flush()
+
+    def catch_up(self) -> None:
+        """Look at what the log knew of the queue when the next command was carried out, if one is due."""
+        for group in self.queue:
+            if self.helm.due(self) and not group.complete:
+                self._look(group, self.budget - self.trials)
 
     def _ask(self, room: int) -> None:
         for hook in self.before_ask:

@@ -7,6 +7,7 @@ same constraints, trained by the same recipe, say what the search was worth.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from torch import nn
+
     from ogive.spaces.base import Genotypes
     from ogive.study.problem import Problem
     from ogive.study.study import Study
+    from ogive.training.trainer import TrainResult
 
 FIRST_SEED = 1000
 """Seed of the first training of each role; the search itself uses the study's own seed."""
@@ -147,7 +151,34 @@ def train_and_test(
     if weights is not None:
         save_weights(model, weights)
     test = score(model, task, "test", device=context.device)
-    return {"validation": result.accuracy, "test": test["accuracy"], "seconds": result.seconds}
+    return {
+        "validation": judged(problem, model, result)["accuracy"],
+        "test": test["accuracy"],
+        "seconds": result.seconds,
+    }
+
+
+def judged(problem: Problem, model: nn.Module, result: TrainResult) -> dict[str, float]:
+    """Return accuracy (percent) and loss (nats) on validation of a network that was trained alone.
+
+    Where a supernet ranked, only on the part of validation that its scores have not seen.
+    """
+    import torch
+
+    from ogive.training.recalibration import examples, score_examples
+    from ogive.training.supernet_config import SupernetConfig
+    from ogive.training.supernet_data import val_parts
+
+    context = problem.context
+    supernet = context.options.get("supernet")
+    if supernet is None:
+        return {"accuracy": result.accuracy, "loss": result.loss}
+    task = context.need_task("validation accuracy")
+    share = supernet.get("anchors", SupernetConfig.anchors) if isinstance(supernet, Mapping) else SupernetConfig.anchors
+    rows = val_parts(task, share)[1]
+    if not len(rows):
+        return {"accuracy": result.accuracy, "loss": result.loss}
+    return score_examples(model.eval(), *examples(task, "val", rows, torch.device(context.device)))
 
 
 def random_feasible(problem: Problem, n: int, seed: int, max_draws: int) -> Genotypes:

@@ -200,17 +200,23 @@ class OneShot:
         InputError
             If no study has been taken up, or it has no task.
         """
-        if self._problem is None or self._space is None:
+        trainer, space = self._as_it_is, self._space
+        held = trainer.supernet
+        if space is not None and held.space is not space:
+            if identity(held.space) != identity(space):
+                trainer.apply(space.free())
+            # What a restriction rules out is not trained and so keeps its weights, where a person can still have it
+            # measured.
+            held.space = trainer.sampler.space = space
+        return trainer
+
+    @property
+    def _as_it_is(self) -> SupernetTrainer:
+        """The training as it was left: a resumed run goes through old revisions, which it must not follow again."""
+        if self._problem is None:
             raise InputError("the supernet of a study is trained while the study runs")
         if self._trainer is None:
             self._trainer = self._open(self._problem)
-        held = self._trainer.supernet
-        if held.space is not self._space:
-            if identity(held.space) != identity(self._space):
-                self._trainer.apply(self._space.free())
-            # What a restriction rules out is not trained and so keeps its weights, where a person can still have it
-            # measured.
-            held.space = self._trainer.sampler.space = self._space
         return self._trainer
 
     def _open(self, problem: Problem) -> SupernetTrainer:
@@ -238,13 +244,13 @@ class OneShot:
         strategy = engine.strategy
         self._space = strategy.space
         batches = engine.turn // 2  # an ask and a tell each
-        number, end = self.slices.due(batches, self._batches, self.trainer.total_steps)
+        number, end = self.slices.due(batches, self._batches, self._as_it_is.total_steps)
         if number <= self._slice:
             return
-        if self.trainer.steps_done < end:
+        if self._as_it_is.steps_done < end:
             engine.journal.append([("run.state", {"state": "training" if number else "warming"})])
             self._train(engine, end)
-            if self.trainer.steps_done < end:
+            if self._as_it_is.steps_done < end:
                 return
             engine.journal.append([("run.state", {"state": "searching"})])
         self._finish(strategy, number, engine)
@@ -283,7 +289,7 @@ class OneShot:
     def _finish(self, strategy: Strategy, number: int, engine: Engine) -> None:
         """Tell the strategy of a slice, as the undisturbed run told it."""
         if number not in self._learnt:
-            trainer = self.trainer
+            trainer = self._as_it_is
             logits = trainer.sampler.logits().tolist() if isinstance(strategy, Gradient) else None  # type: ignore[attr-defined]
             facts = {"slice": number, "steps": trainer.steps_done, "exposure": trainer.supernet.exposure.tolist()}
             engine.journal.append([(SLICE, facts if logits is None else facts | {"logits": logits})])

@@ -248,6 +248,7 @@ class Pilot:
         self._applied += 1
         if command.op == "evaluate":
             insert(engine, self._parsed(command, engine))
+            engine.catch_up()
         else:
             self._steer(self.steering.apply(_unasked(command)), engine, None)
 

@@ -108,7 +108,8 @@ def page(study: Study, results: Results, name: str) -> str:
         f"<style>{assets.joinpath('report.css').read_text(encoding='utf-8')}</style></head><body><main>"
         f"<header>{_ARCH}<div><h1>{escape(_goal(study))}</h1>"
         f'<div class="soft">run <b>{escape(name)}</b> · space {escape(study.config.space)} · '
-        f"task {escape(str(study.config.task))} · strategy {escape(study.config.strategy)} · seed {study.config.seed}"
+        f"task {escape(str(study.config.task))} · strategy {escape(study.steering.settings.strategy)} · "
+        f"seed {study.config.seed}"
         f"</div></div></header>{''.join(sections)}"
         f"<footer>Made by Ogive {escape(study.config.versions.get('ogive', ''))}. Everything is in this file; it loads "
         'nothing.</footer></main><div id="tip" hidden></div>'
@@ -117,7 +118,8 @@ def page(study: Study, results: Results, name: str) -> str:
 
 
 def _goal(study: Study) -> str:
-    up, down = study.config.maximize, study.config.minimize
+    asked = study.steering.settings
+    up, down = asked.maximize, asked.minimize
     parts = [*([f"maximise {_and(up)}"] if up else []), *([f"minimise {_and(down)}"] if down else [])]
     return " and ".join(parts).capitalize()
 
@@ -174,7 +176,8 @@ def _section(title: str, hint: str, body: str) -> str:
 def _summary(study: Study, results: Results) -> str:
     counts = results.counts()
     best, front = results.best(), results.front_positions()
-    where = f", where {escape(_and(study.config.where))}" if study.config.where else ""
+    bounds = study.steering.settings.where
+    where = f", where {escape(_and(bounds))}" if bounds else ""
     free = counts.get("repeat", 0) + counts.get("awaited", 0)
     tiles = [
         (f"{results.n_trials:,}", "trials"),

@@ -64,6 +64,7 @@ class Steered:
         )
         self.problem = problem
         self._steering = self._asked = Steering.of(self.config, problem.space, problem.context.task)
+        self._foreseen: tuple[Steering, list[str], Steering] = (self._asked, [], self._asked)
         self._problems = Problems(self.config, problem, self._asked.settings)
         self._parts: dict[str, tuple[Problem, list[Rows]]] = {}
         self._sent: dict[str, dict[str, Any]] = {}
@@ -120,8 +121,7 @@ class Steered:
             return Reply(str(name or ""), "rejected", state.rev, str(error))
         waiting = [c for c in self.commands() if c["status"] in ("posted", "accepted")]
         try:
-            for earlier in waiting:
-                state = _ahead(state, Command.from_dict({k: earlier[k] for k in command.to_dict()}))
+            state = self._after([Command.from_dict({k: c[k] for k in command.to_dict()}) for c in waiting])
             state.apply(command)
             if command.op in ("evaluate", "train_alone", "export"):
                 state.whole.parse(command.args.get("archs") or [command.args["arch"]])
@@ -130,6 +130,17 @@ class Steered:
             return Reply(command.id, "known" if known else "rejected", self._steering.rev, "" if known else str(error))
         new = not self._known(command.id) and self._post(command)
         return Reply(command.id, "accepted" if new else "known", self._steering.rev)
+
+    def _after(self, waiting: Sequence[Command]) -> Steering:
+        """Return the state once all that is in line has been carried out; what was foreseen before is kept."""
+        ids = [command.id for command in waiting]
+        base, done, state = self._foreseen
+        if base is not self._steering or done != ids[: len(done)]:
+            done, state = [], self._steering
+        for command in waiting[len(done) :]:
+            state = _ahead(state, command)
+        self._foreseen = (self._steering, ids, state)
+        return state
 
     def _known(self, name: str) -> bool:
         return any(c["id"] == name for c in self.commands())

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from ogive._errors import InfeasibleError, InputError, StorageError
+from ogive._errors import InputError
 from ogive._registry import load_plugin
 from ogive.metrics.base import Cost, resolve
 from ogive.spaces.base import Space, get_space
@@ -22,23 +20,20 @@ from ogive.strategies.base import batch_of, get_strategy
 from ogive.study.config import Repeats, StudyConfig, versions
 from ogive.study.crew import Crew
 from ogive.study.directory import RunDirectory
-from ogive.study.engine import Engine
-from ogive.study.events import EventLog, SqliteLog
 from ogive.study.executors import Interrupts
 from ogive.study.final import FIRST_SEED, Run, Verdict, entry, missing_runs, verdict
 from ogive.study.jobs import problem_of
-from ogive.study.journal import RETRAIN, Journal
+from ogive.study.journal import RETRAIN
 from ogive.study.one_shot import OneShot, supernet_settings
-from ogive.study.pilot import Pilot, equip
-from ogive.study.progress import Listener, counting_bar, progress_bar
-from ogive.study.reassess import reassess
-from ogive.study.steered import Steered
+from ogive.study.progress import counting_bar
+from ogive.study.rounds import Rounds
 from ogive.study.workers import Pool
 from ogive.tasks.base import Task, get_task
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ogive.study.events import EventLog
     from ogive.study.results import Best
     from ogive.training.config import TrainConfig
     from ogive.training.supernet_config import SupernetConfig
@@ -47,7 +42,7 @@ _WINDOW = 4
 _MOST_WORKERS = 8
 
 
-class Study(Steered):
+class Study(Rounds):
     """A constrained search for one or several objectives in a space.
 
     Parameters
@@ -219,115 +214,9 @@ class Study(Steered):
         self._begin_steering(problem, log)
         # Say at once what the strategy has to say against the space or the number of objectives.
         get_strategy(config.strategy, problem.space, n_objectives=len(config.objectives), seed=config.seed)
-        self.note: str | None = None
-        self._engine: Engine | None = None
-        self._engine_seq = 0
+        self.note = None
 
-    # ---------------------------------------------------------------- running
-
-    def run(self, trials: int | None = None, *, progress: bool | None = None) -> Self:
-        """Search until there are `trials` more trials; without a number, until those planned last are there.
-
-        Parameters
-        ----------
-        trials : int, optional
-        progress : bool, optional
-            Show a bar on standard error; by default where that is a terminal.
-
-        Returns
-        -------
-        Study
-            Itself. `note` says why it ended early, if it did.
-
-        Raises
-        ------
-        InputError
-            If `trials` is not positive, or an event log does not belong to the configuration.
-        InfeasibleError
-            If no candidate met the constraints within `max_draws` draws.
-        RunLockedError
-            If another process is writing the run directory.
-        StorageError
-            If the log cannot be written; what was logged is safe.
-        DataMissingError
-            If a metric needs data that are not on this machine.
-        KeyboardInterrupt
-            After Ctrl-C or SIGTERM, at a safe point; calling `run` again goes on.
-        """
-        if trials is not None and trials < 1:
-            raise InputError(f"trials is a whole number of at least 1, not {trials}")
-        self._need_data()
-        with self._writing() as log, Interrupts() as interrupts:
-            results = self.results()
-            total = results.n_trials + trials if trials is not None else self.planned()
-            began = log.last()
-            log.extend([("budget", {"trials": total}), ("run.state", {"state": "searching"})], self.steering.rev)
-            history = results.history()
-            best = float(history[-1]) if len(history) else math.nan
-            crew = Crew(self.config, self._problems, interrupts, log, self.directory)
-            try:
-                with progress_bar(self.problem, results.n_trials, total, best, progress) as listen:
-                    engine = self._taken_up(log, began, crew, listen)
-                    self._advance(engine, interrupts, total)
-            finally:
-                crew.close()
-                self._line.close()
-            # Good for another round unless somebody else writes the log in between, or workers were cut short.
-            self._engine, self._engine_seq = None if engine.flying else engine, log.last()
-        self.note = engine.note
-        self._refresh()
-        self.write_report()
-        return self
-
-    @staticmethod
-    def _advance(engine: Engine, interrupts: Interrupts, total: int) -> None:
-        state = {"state": "stopped"}
-        try:
-            engine.run(total, lambda: interrupts.pending)
-            if interrupts.pending:
-                raise KeyboardInterrupt
-            if engine.trials >= engine.budget or engine.note:
-                state = {"state": "done", "note": engine.note or ""}
-            else:
-                engine.note = f"stopped after {engine.trials:,} trials, as somebody asked"
-        except InfeasibleError as error:
-            state = {"state": "failed", "note": str(error)}
-            raise
-        except (StorageError, InputError):
-            state = {}
-            raise
-        finally:
-            if state:
-                engine.journal.append([("run.state", state)])
-
-    def _taken_up(self, log: EventLog, began: int, crew: Crew, listen: Listener) -> Engine:
-        """Return the engine of the last round if it is still up to date, else one that takes up the log."""
-        engine, self._engine = self._engine, None
-        if engine is None or began != self._engine_seq:
-            journal = Journal(log, self._problem_at(0), self._problem_at)
-            pilot = self._pilot = Pilot(self._asked, self._line, crew, journal)
-            problem, strategy = crew.problem_of(pilot.steering), crew.strategy_of(pilot.steering)
-            equip(strategy, pilot.steering, crew)
-            journal.problem = problem
-            engine = Engine(
-                problem,
-                strategy,
-                journal,
-                crew.executor_of(pilot.steering),
-                batch=self.config.batch,
-                window=self.config.window,
-                free_repeats=self.config.repeats == "free",
-                max_draws=self.config.max_draws,
-                helm=pilot,
-            )
-            if self.one_shot is not None:
-                self.one_shot.take_up(problem, log)
-                engine.before_ask.append(self.one_shot.prepare)
-        else:
-            self._pilot.join(crew)
-            engine.journal.log, engine.executor = log, crew.executor_of(self._pilot.steering)
-        shown, engine.on_change = self.problem, lambda rows: listen(reassess(rows, engine.problem, shown))
-        return engine
+    # ---------------------------------------------------------------- the last word
 
     def confirm(self, seeds: int = 3, baseline: int | None = None, *, progress: bool | None = None) -> Verdict | None:
         """Train the best architecture anew and test it, beside random architectures that meet the same constraints.
@@ -360,7 +249,8 @@ class Study(Steered):
         self._need_data(always=True)
         with self._writing() as log, Interrupts() as interrupts:
             todo = missing_runs(self, seeds, 4 * seeds if baseline is None else baseline)
-            pool = Pool(max(self.config.workers, 1), self.config.to_dict())
+            crew = Crew(self.config, self._problems, interrupts, log, self.directory)
+            pool = Pool(max(self.config.workers, 1), crew.config_of(self.steering).to_dict())
             try:
                 for i, run in enumerate(todo):
                     pool.submit(i, "retrain", run.genotype.tolist(), run.seed, self._weights_of(run))
@@ -374,6 +264,7 @@ class Study(Steered):
                         advance(len(answers))
             finally:
                 pool.close()
+                crew.close()
         # The report clears away what belongs to an architecture that is no longer the best.
         self.write_report()
         self._take_weights()
@@ -412,23 +303,6 @@ class Study(Steered):
     def verdict(self) -> Verdict | None:
         """What `confirm` found for the present best architecture; None before."""
         return verdict(self)
-
-    @contextmanager
-    def _writing(self) -> Iterator[EventLog]:
-        if self.directory is None:
-            yield self._log
-            return
-        with self.directory.lock(), SqliteLog(self.directory.database) as log:
-            yield log
-
-    def _need_data(self, *, always: bool = False) -> None:
-        """Complain about missing files now, not in every trial."""
-        context, objective = self.problem.context, self.problem.objectives[0]
-        if always:
-            context.need_task(objective).split("train")
-        for name, m in self.problem.info.items():
-            if "data" in m.needs:
-                context.on(m.task).need_task(name).split("train")
 
     # ---------------------------------------------------------------- looking
 

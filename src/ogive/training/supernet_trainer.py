@@ -168,6 +168,7 @@ class SupernetTrainer:
     def apply(self, space: Space) -> None:
         """Go on with another restriction, or another revision, of the space."""
         self.supernet.apply(space)
+        self.supernet.network.train()  # what comes back from the shelf too
         self.sampler.space = self.supernet.space
         self._forget_scores()
 
