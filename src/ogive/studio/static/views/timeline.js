@@ -1,1 +1,208 @@
-export const View = () => null;
+// V4: how the search went: every value, the median of each batch, the best so far; the supernet's loss; what people did.
+
+import uPlot from "/static/vendor/uplot.js";
+import { html, signal, useEffect, useRef, useState } from "/static/vendor/preact.js";
+import { theme, token } from "/static/colours.js";
+import { Empty, useResource, useSize } from "/static/panes.js";
+import { candidates, objectives, select, selection, series } from "/static/store.js";
+import { duration, short } from "/static/widgets.js";
+
+const BATCH = 8;
+const SMOOTH = 0.9;
+const WORKING = new Set(["warming", "searching", "training"]);
+
+/**
+ * A clock that stands still while the run did: `to(ts)` are seconds of work since the run began, `from` its inverse.
+ * Without it, a night between two sessions would be most of the picture.
+ */
+function workClock(marks, first, last) {
+  const states = marks.filter((m) => m.kind === "run.state");
+  const spans = [];
+  let since = null;
+  for (const { t, text } of states) {
+    if (WORKING.has(text)) since ??= t;
+    else if (since !== null) [spans[spans.length], since] = [[since, t], null];
+  }
+  if (since !== null || !spans.length) spans.push([since ?? first, Math.max(last, since ?? first)]);
+  const starts = [];
+  let total = 0;
+  for (const [a, b] of spans) total = starts.push(total) && total + b - a;
+  const to = (ts) => {
+    const at = Math.max(0, spans.findLastIndex(([a]) => a <= ts));
+    return starts[at] + Math.min(Math.max(ts, spans[at][0]), spans[at][1]) - spans[at][0];
+  };
+  const from = (seconds) => {
+    const at = Math.max(0, starts.findLastIndex((s) => s <= seconds));
+    return spans[at][0] + seconds - starts[at];
+  };
+  return { to, from };
+}
+
+/** Return [x, value, median of each batch of 8, best so far] of the first objective over evaluated candidates. */
+function values(rows, { name, direction }, clock) {
+  const column = rows.metric(name);
+  const order = [];
+  for (let row = 0; row < rows.count; row++) if (!Number.isNaN(column[row])) order.push(row);
+  order.sort((a, b) => rows.ts[a] - rows.ts[b]);
+  const sign = direction === "min" ? -1 : 1;
+  let best = null;
+  const bests = order.map((row) => {
+    if (rows.feasible[row] && (best === null || sign * (column[row] - best) > 0)) best = column[row];
+    return best;
+  });
+  const medians = order.map((_, i) => {
+    if (i % BATCH !== BATCH - 1) return undefined;
+    const batch = order.slice(i - BATCH + 1, i + 1).map((row) => column[row]).sort((a, b) => a - b);
+    return (batch[BATCH / 2 - 1] + batch[BATCH / 2]) / 2;
+  });
+  return [order.map((row) => clock.to(rows.ts[row])), order.map((row) => column[row]), medians, bests];
+}
+
+/** Return [x, loss, smoothed loss] of training: an exponential mean that does not start at 0. */
+function losses(train, clock) {
+  let [sum, weight] = [0, 0];
+  const smooth = train.map(({ loss }) => {
+    [sum, weight] = [SMOOTH * sum + (1 - SMOOTH) * loss, SMOOTH * weight + 1 - SMOOTH];
+    return sum / weight;
+  });
+  return [train.map(({ t }) => clock.to(t)), train.map(({ loss }) => loss), smooth];
+}
+
+/** Draw the marks as vertical lines: a person's commands in full, the engine's states and checkpoints faint. */
+function drawMarks(plot, marks) {
+  const { ctx, bbox } = plot;
+  ctx.save();
+  ctx.lineWidth = devicePixelRatio;
+  for (const { x, kind } of marks) {
+    const at = Math.round(plot.valToPos(x, "x", true));
+    if (at < bbox.left || at > bbox.left + bbox.width) continue;
+    const person = kind.startsWith("command");
+    ctx.strokeStyle = token(person ? "--accent" : "--line-strong");
+    ctx.setLineDash(person ? [] : [2 * devicePixelRatio, 4 * devicePixelRatio]);
+    ctx.beginPath();
+    ctx.moveTo(at, bbox.top);
+    ctx.lineTo(at, bbox.top + bbox.height);
+    ctx.stroke();
+  }
+  ctx.restore();
+}
+
+function options({ width, height, label, lines, log, last, marks, brush, read }) {
+  const muted = token("--muted");
+  const font = "11px system-ui, sans-serif";
+  const axis = { stroke: muted, font, labelFont: font, grid: { stroke: token("--line"), width: 1 }, ticks: { show: false } };
+  const time = (_, ticks, __, ___, step) => ticks.map((s) => (step < 1 ? `${Number(s.toPrecision(3))} s` : duration(s)));
+  return {
+    width,
+    height,
+    legend: { show: false },
+    padding: [8, 12, 0, 0],
+    cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: "timeline" }, points: { size: 6 } },
+    scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
+    axes: [
+      { ...axis, grid: { show: false }, values: time, size: last ? 24 : 8, show: true, ...(last ? {} : { values: () => [] }) },
+      { ...axis, label, labelSize: 16, size: 52, values: (_, ticks) => ticks.map((v) => (v === null ? "" : short(v))) },
+    ],
+    series: [{}, ...lines],
+    hooks: { drawAxes: [(plot) => drawMarks(plot, marks)], setSelect: [brush], setCursor: [read] },
+  };
+}
+
+// What lies under the pointer, in words.
+const reading = signal("");
+
+function describeAt({ cursor: { idx }, data, series: lines }) {
+  if (idx === null || idx === undefined) return "";
+  const known = lines.slice(1).map(({ label }, i) => [label, data[i + 1][idx]]).filter(([, v]) => v !== undefined && v !== null);
+  return known.map(([label, v]) => `${label} ${short(v)}`).join(", ");
+}
+
+/** One plot; it is made anew when its size or looks change, and gets new data otherwise. */
+function Plot({ data, looks, clock, size, describe }) {
+  const place = useRef(null);
+  const plot = useRef(null);
+  const latest = useRef(clock);
+  latest.current = clock;
+  const marks = useRef([]);
+  marks.current.splice(0, Infinity, ...looks.marks);
+  const shape = JSON.stringify([size, looks.log, looks.label, looks.last, theme.value]);
+  useEffect(() => {
+    const brush = (u) => {
+      const { left, width } = u.select;
+      const at = (px) => latest.current.from(u.posToVal(px, "x"));
+      if (width > 3) select({ time: [at(left), at(left + width)].map((t) => Math.round(t * 1000) / 1000) });
+      else if (selection.peek().time) select({ time: null });
+    };
+    const read = (u) => (reading.value = u.cursor.event ? describeAt(u) : reading.value);
+    plot.current = new uPlot(options({ ...looks, ...size, marks: marks.current, brush, read }), data, place.current);
+    return () => plot.current.destroy();
+  }, [shape]);
+  useEffect(() => plot.current.setData(data), [data]);
+  const time = selection.value.time;
+  useEffect(() => {
+    const u = plot.current;
+    const [left, right] = (time ?? [0, 0]).map((t) => u.valToPos(clock.to(t), "x"));
+    u.setSelect({ left, width: time ? Math.max(2, right - left) : 0, top: 0, height: u.over.clientHeight }, false);
+  }, [shape, data, time]);
+  return html`<div class="plot" ref=${place} role="img" aria-label=${describe}></div>`;
+}
+
+const line = (label, colour, more = {}) => ({ label, stroke: colour, width: 1.5, points: { show: false }, ...more });
+const dots = (label, colour) => ({ label, stroke: colour, paths: () => null, points: { show: true, size: 3, fill: colour } });
+
+/** What the lines are, as a legend that is text. */
+function Legend({ items }) {
+  return html`<ul class="legend">${items.map(([kind, text]) => html`<li><span class=${`key key-${kind}`}></span>${text}</li>`)}</ul>`;
+}
+
+export function View() {
+  const { data, error } = useResource(series);
+  const [ref, { width, height }] = useSize();
+  const [log, setLog] = useState(false);
+  const rows = candidates();
+  const objective = objectives.value[0];
+  theme.value;
+  const ready = data && objective && (rows.count > 0 || data.train.length > 0);
+  const trained = data?.train.length > 0;
+  let plots = null;
+  let items = [];
+  if (ready) {
+    const times = [...data.marks.map((m) => m.t), ...data.train.slice(-1).map((p) => p.t), ...rows.ts.slice(0, rows.count)];
+    const span = times.reduce(([a, b], t) => [Math.min(a, t || a), Math.max(b, t || b)], [Infinity, 0]);
+    const clock = workClock(data.marks, ...span);
+    const found = values(rows, objective, clock);
+    const best = found[3].at(-1);
+    const unit = objective.unit ? ` (${objective.unit})` : "";
+    const marks = data.marks.map((m) => ({ ...m, x: clock.to(m.t) }));
+    const measured = found[0].length > 0;
+    const size = { width, height: Math.floor(height / (trained && measured ? 2 : 1)) };
+    const [faint, accent, text] = ["--line-strong", "--accent", "--text"].map(token);
+    const upper = {
+      ...{ label: objective.name.split("@")[0] + unit, log: log && !trained, marks, last: !trained },
+      lines: [dots("candidate", faint), line("median", text, { spanGaps: true }), line("best", accent, { width: 2 })],
+    };
+    const lower = { label: "loss", log, marks, last: true, lines: [line("loss", faint, { width: 1 }), line("smooth", text)] };
+    items = [["dot", "candidate"], ["text", `median of ${BATCH}`], ["accent", "best so far"]];
+    items.push(["mark", "command"], ["engine", "engine"]);
+    const sized = width > 0 && size.height > 40;
+    plots = sized && html`
+      ${measured && html`<${Plot} key="values" data=${found} looks=${upper} clock=${clock} size=${size}
+        describe=${`${objective.name} over ${found[0].length} candidates; best so far ${short(best)}${unit}`} />`}
+      ${trained && html`<${Plot} key="loss" data=${losses(data.train, clock)} looks=${lower} clock=${clock} size=${size}
+        describe=${`Training loss, last ${short(data.train.at(-1).loss)}`} />`}`;
+  }
+  const time = selection.value.time;
+  return html`<div class="timeline" data-testid="timeline">
+    <div class="tools">
+      <${Legend} items=${items} />
+      <span class="spring muted reading">${reading}</span>
+      ${time && html`<button class="button" onClick=${() => select({ time: null })}>All times</button>`}
+      <label class="check"><input type="checkbox" checked=${log} onChange=${(e) => setLog(e.target.checked)} />
+        Log</label>
+    </div>
+    <div class="plots" ref=${ref}>
+      ${plots ?? html`<${Empty} title=${error ? "The timeline could not be read" : "Nothing has been measured yet"}>
+        ${error ?? "Values appear here as the search goes on."}<//>`}
+    </div>
+  </div>`;
+}
