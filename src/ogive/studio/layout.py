@@ -18,7 +18,7 @@ WIDTH, HEIGHT = 132, 36
 """Size of a node, in pixels at zoom 1."""
 PADDING, HEADING = 10, 26
 """Inside a group: around its options, and above them for its name."""
-GAP_X, GAP_Y = 60, 20
+GAP_X, GAP_Y = 40, 20
 """Between layers, and between blocks or options of a layer."""
 MARGIN = 24
 _SWEEPS = 4

@@ -1,8 +1,9 @@
 // The drawing as a graph: what is next to what, where a line runs, what a part is called. No page here.
 
 /**
- * Return the parts of a drawing by id: {id, kind: "node" | "group" | "edge", item, box, points, group, ins, outs}.
- * `item` is the template's entry; `ins` and `outs` are ids of edges, an option's own ones before its group's.
+ * Return the parts of a drawing by id: {id, kind: "node" | "group" | "edge", item, box, points, group, ins, outs, short}.
+ * `item` is the template's entry; `ins` and `outs` are ids of edges, an option's own ones before its group's; `short`
+ * is the label without what all options of the group begin with, as "conv3" of "stage1_conv3".
  */
 export function partsOf({ template, layout }) {
   const parts = new Map();
@@ -15,6 +16,7 @@ export function partsOf({ template, layout }) {
   }
   for (const part of parts.values()) {
     if (!part.group) continue;
+    part.short = part.item.label.slice(sharedPrefix(parts.get(part.group).item.options.map((o) => parts.get(o).item.label)));
     part.ins = [...part.ins, ...parts.get(part.group).ins];
     part.outs = [...part.outs, ...parts.get(part.group).outs];
   }
@@ -26,8 +28,14 @@ export function partsOf({ template, layout }) {
   return parts;
 
   function add(kind, item, box, group) {
-    parts.set(item.id, { id: item.id, kind, item, box, group, ins: [], outs: [] });
+    parts.set(item.id, { id: item.id, kind, item, box, group, ins: [], outs: [], short: item.label });
   }
+}
+
+/** Return how long the words are, each with its "_", that several labels begin with. */
+function sharedPrefix([first, ...others]) {
+  const words = first.split("_").map((_, i, all) => all.slice(0, i).join("_").length + (i > 0));
+  return others.length ? (words.findLast((n) => others.every((label) => label.startsWith(first.slice(0, n)))) ?? 0) : 0;
 }
 
 const middle = ({ box }) => box.y + box.h / 2;

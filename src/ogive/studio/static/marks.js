@@ -59,7 +59,7 @@ export function Node(props) {
     <rect class="node-box" width=${box.w} height=${box.h} rx="8" stroke-width=${1 + 3 * ring} />
     ${look.level === "far"
       ? part.group && html`<rect class="bar" x="6" y="10" width=${(box.w - 12) * props.share} height=${box.h - 20} rx="4" />`
-      : html`<text class="node-label" x="9" y=${baseline} font-size=${size}>${fitted(item.label, room, size)}</text>
+      : html`<text class="node-label" x="9" y=${baseline} font-size=${size}>${fitted(part.short, room, size)}</text>
           ${figure && html`<text class="node-figure" x=${box.w - 9 - beside} y=${baseline} font-size=${size * 0.92}>
             ${about.fitness.toFixed(2)}</text>`}
           ${bar && html`<rect class="track" x="9" y=${box.h - 9} width=${box.w - 18} height="4" rx="2" />`}
@@ -86,7 +86,7 @@ function describe(part, about) {
 export function Group(props) {
   const { part, look } = props;
   const { item, box } = part;
-  const size = Math.min(look.text, 18);
+  const size = Math.min(look.text, 20);
   const several = item.cardinality[0] !== 1 || item.cardinality[1] !== 1;
   const tail = several ? cardinality(item).replace(" to ", "–") : "";
   const room = box.w - 20 - tail.length * size * CHAR - 8;

@@ -12,7 +12,7 @@ import { Empty, useResource, useSize } from "/static/panes.js";
 import { candidates, drawing, evidence, hovered, markedParts, run, select, selectedNodes, selection } from "/static/store.js";
 
 const [LEAST, MOST] = [0.15, 4];
-const READABLE = 0.5;
+const READABLE = 0.45;
 const FAR = 0.4;
 const NEAR = 1.5;
 

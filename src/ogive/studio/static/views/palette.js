@@ -7,17 +7,6 @@ import { Empty } from "/static/panes.js";
 import { drawing, readOnly } from "/static/store.js";
 import { Properties } from "/static/views/properties.js";
 
-const WORDS = {
-  [GROUP]: "a new choice",
-  identity: "passes its input on",
-  conv_bn_relu: "convolution, batch norm, ReLU",
-  relu_conv_bn: "ReLU, convolution, batch norm",
-  separable_conv: "depthwise, then pointwise",
-  dilated_conv: "convolution with gaps",
-  residual_block: "two convolutions and a shortcut",
-  factorized_reduction: "halves without losing pixels",
-};
-
 /** Drag a block until the button is let go, then put it where it is. */
 function drag(op, down) {
   if (down.button !== 0) return;
@@ -66,7 +55,7 @@ function Palette({ template }) {
       ${blocks.map((op) => html`<li key=${op}><button
         class="block" data-op=${op} disabled=${why !== null} title=${why ?? "Drag it into a group or onto an edge; Enter asks where to"}
         aria-haspopup="menu" onPointerDown=${(event) => drag(op, event)} onClick=${choose(op)}>
-        <span class="block-name">${op}</span><span class="block-words">${WORDS[op] ?? ""}</span>
+        ${op === GROUP ? "new group" : op}
       </button></li>`)}
     </ul>
     ${menu && html`<${Menu} key=${menu.op} place=${menu.place} label=${`Put ${menu.op}`} items=${menu.items}
