@@ -132,9 +132,26 @@ def jaccard(a: Bools, b: Bools) -> Floats:
     return np.asarray(1 - np.divide(both, either, out=np.ones_like(both), where=either > 0))
 
 
+class Chart(NamedTuple):
+    """A projection of a space.
+
+    Attributes
+    ----------
+    axes : Principal or Scaled
+    basis : int
+        Equal for equal axes.
+    extent : list of list of float
+        The least and the greatest place along each axis that the design takes.
+    """
+
+    axes: Principal | Scaled
+    basis: int
+    extent: list[list[float]]
+
+
 @lru_cache(maxsize=8)
-def projection(space: Space, kind: str) -> tuple[Principal | Scaled, int]:
-    """Return a projection of a space without its restrictions, and a number that tells it from other ones.
+def projection(space: Space, kind: str) -> Chart:
+    """Return the projection of a space, whatever it is restricted to.
 
     Parameters
     ----------
@@ -150,31 +167,33 @@ def projection(space: Space, kind: str) -> tuple[Principal | Scaled, int]:
         raise UnknownNameError.of("projection", kind, _KINDS)
     free = space.free()
     names = shown_parts(free)[0]
-    design = parts(free, free.sample(_DRAWS if kind == "pca" else _LANDMARKS, np.random.default_rng(0)))
-    found = Principal.of(design, names) if kind == "pca" else Scaled.of(np.unique(design, axis=0))
-    return found, crc32("\n".join([kind, *names]).encode() + np.packbits(design).tobytes())
+    design = parts(free, free.sample(_DRAWS, np.random.default_rng(0)))
+    axes = Principal.of(design, names) if kind == "pca" else Scaled.of(np.unique(design[:_LANDMARKS], axis=0))
+    places = axes.place(design)
+    basis = crc32("\n".join([kind, *names]).encode() + np.packbits(design).tobytes())
+    return Chart(axes, basis, np.array([places.min(axis=0), places.max(axis=0)]).T.round(_DIGITS).tolist())
 
 
 def projected(reading: Reading, kind: str = "pca", after: int = 0) -> dict[str, Any]:
     """Return the places of the candidates that changed after an event.
 
-    Parts that a later drawing has no more do not count.
+    Parts that the present drawing has no more do not count.
 
     Returns
     -------
     dict
-        ``kind``, ``share``, ``basis`` (equal for places on the same map), ``seq``, ``ids``, ``x`` and ``y``.
+        ``kind``, ``share``, ``basis`` (equal for places on the same map), ``extent``, ``seq``, ``ids``, ``x``, ``y``.
     """
     space = reading.problem.space
-    found, basis = projection(space, kind)
+    chart = projection(space, kind)
     at = {name: i for i, name in enumerate(shown_parts(space)[0])}
     columns = reading.columns.since(after)
     local = np.array([at.get(name, -1) for name in columns["part_names"]], dtype=np.intp)
     used = columns["parts"]
-    places = [found.place(_rows(used[i : i + _BATCH], local, len(at))) for i in range(0, len(used), _BATCH)]
+    places = [chart.axes.place(_rows(used[i : i + _BATCH], local, len(at))) for i in range(0, len(used), _BATCH)]
     x, y = np.vstack([np.zeros((0, 2)), *places]).round(_DIGITS).T.tolist()
-    about = {"kind": kind, "share": found.share, "basis": basis, "seq": reading.seq}
-    return about | {"ids": columns["ids"], "x": x, "y": y}
+    about = {"kind": kind, "share": chart.axes.share, "basis": chart.basis, "extent": chart.extent}
+    return about | {"seq": reading.seq, "ids": columns["ids"], "x": x, "y": y}
 
 
 def _rows(used: Sequence[Sequence[int]], local: NDArray[np.intp], n: int) -> Bools:
