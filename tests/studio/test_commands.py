@@ -20,6 +20,9 @@ from ogive.study import Study
 from tests.studio.runs import SMALL, cell_run, drawn_run, logged_in, served
 
 
+STAGE1 = ("conv3", "conv1", "separable", "dilated", "residual", "skip")
+
+
 class Page:
     """What a page does: ask for the state, send commands, wait."""
 
@@ -97,7 +100,7 @@ def test_an_edit_of_an_old_revision_is_refused_with_the_difference(demo):
     ("op", "args", "told"),
     [
         ("exclude", {"node": ["nosuch"]}, "nosuch"),
-        ("exclude", {"node": ["s1_conv3", "s1_conv1", "s1_separable", "s1_residual", "s1_skip"]}, "stage1"),
+        ("exclude", {"node": [f"s1_{o}" for o in STAGE1]}, "stage1"),
         ("connect", {"source": "stage4", "target": "stage1"}, "cycle"),
         ("set_args", {"name": "s1_conv3", "args": {"stride": 2}}, "s1_"),
         ("fly", {}, "fly"),
@@ -116,7 +119,7 @@ def test_history_names_who_did_what(demo):
     revisions = demo.client.get("/api/history").json()["revisions"]
     assert (revisions[-1]["actor"], revisions[-1]["op"], revisions[-1]["undone"]) == ("you", "exclude", False)
     assert "s3_blur" in revisions[-1]["text"]
-    assert "2,500 → 2,000" in revisions[-1]["effect"]
+    assert "5,184 → 4,320" in revisions[-1]["effect"]
     demo.send("undo")
     demo.until(lambda s: s["rev"] == 2)
     revisions = demo.client.get("/api/history").json()["revisions"]
@@ -140,13 +143,29 @@ def test_a_new_option_is_drawn_as_new(demo):
 def test_a_pause_holds_and_ends(demo):
     assert demo.send("pause").status_code == 202
     demo.until(lambda s: s["state"] == "paused")
-    demo.until(lambda s: "pending" not in demo.client.get("/api/candidates").json()["status"])
     done = demo.state()["budget"]["done"]
     time.sleep(1.0)
     assert demo.state()["budget"]["done"] == done
     assert demo.events("checkpoint")
     assert demo.send("resume").status_code == 202
     demo.until(lambda s: s["budget"]["done"] > done)
+
+
+def test_a_note_on_a_candidate_reaches_pages_that_have_it_already(demo):
+    found = demo.client.get("/api/candidates").json()
+    first = found["ids"][0]
+    assert demo.send("pin", {"target": str(first)}).status_code == 202
+    assert demo.send("tag", {"target": str(first), "tag": "keep"}).status_code == 202
+    end = time.monotonic() + 60
+    while True:
+        news = demo.client.get("/api/candidates", params={"after": found["seq"]}).json()
+        told = dict(zip(news["ids"], zip(news["pinned"], news["tags"], strict=True), strict=True))
+        if told.get(first) == (True, ["keep"]):
+            break
+        assert time.monotonic() < end, told.get(first)
+        time.sleep(0.1)
+    row = demo.client.get(f"/api/candidate/{first}").json()
+    assert (row["pinned"], row["tags"]) == (True, ["keep"])
 
 
 def test_a_request_that_is_no_command_is_refused(demo):
@@ -157,7 +176,7 @@ def test_a_request_that_is_no_command_is_refused(demo):
         assert answer.json()["error"]
     large = b'{"op":"comment","args":{"text":"' + b"x" * MAX_BYTES + b'"}}'
     assert demo.client.post("/api/commands", content=large, headers=headers).status_code == 400
-    assert demo.state()["state"] == "searching"
+    assert demo.state()["state"] in ("searching", "training")
 
 
 # -------------------------------------------------------------------- runs that nobody works on
@@ -206,6 +225,18 @@ def test_ctrl_c_ends_the_search_too(tmp_path, keep):
     assert done >= 2
     study.steer("set_budget", trials=done + 3)
     assert study.run().results().n_trials == done + 3
+
+
+def test_a_search_does_not_outlive_a_studio_that_was_killed(tmp_path):
+    with served(tmp_path / "run", "--demo") as (process, printed), logged_in(printed) as client:
+        Page(client).until(lambda s: s["budget"]["done"] >= 1 or s["state"] == "warming")
+        family = children(process.pid)
+        assert family
+        process.kill()
+        end = time.monotonic() + 30
+        while any(map(alive, family)) and time.monotonic() < end:
+            time.sleep(0.05)
+        assert not any(map(alive, family))
 
 
 def test_a_stopped_run_is_taken_up_paused_for_an_edit_and_goes_on_when_told(tmp_path):

@@ -143,7 +143,8 @@ def go_on(study: Study, *, trials: int | None = None, quiet: bool, json: bool) -
     folder = study.directory.path if study.directory else Path()
     show = False if quiet or not sys.stderr.isatty() else None
     try:
-        if trials is not None or study.results().n_trials < study.planned():
+        waiting = any(c["status"] in ("posted", "accepted") for c in study.commands())
+        if trials is not None or waiting or study.results().n_trials < study.planned():
             study.run(trials, progress=show)
         if study.config.confirm:
             study.confirm(study.config.confirm, progress=show)

@@ -90,7 +90,7 @@ class Pilot:
         self.stopped = False
         self._read_to = 0
         self._waiting: deque[Posted] = deque()
-        self._paused = self._rested = False
+        self._paused, self._said = False, "searching"
         self._until = math.inf
         applied = [e for e in journal.commands if e.kind == APPLIED]
         self._done = {e.data["id"] for e in journal.commands if e.kind in (APPLIED, "command.rejected")}
@@ -114,7 +114,7 @@ class Pilot:
 
     def join(self, crew: Crew) -> None:
         """Go on in another round, with another crew."""
-        self.crew, self.stopped, self._rested = crew, False, False
+        self.crew, self.stopped, self._said = crew, False, "searching"
 
     # ---------------------------------------------------------------- the helm
 
@@ -165,9 +165,13 @@ class Pilot:
     def _rests(self, engine: Engine, reached: bool) -> bool:
         """Return whether the run is paused now, and log when that changes."""
         paused = (self._paused or reached) and not self.replays(engine) and engine.trials < engine.budget
-        if paused != self._rested:
-            engine.journal.append([("run.state", {"state": "paused" if paused else "searching"})])
-        self._rested = paused
+        word = "searching"
+        if paused:
+            # What workers have begun still counts.
+            word = "pausing" if engine.flying and engine.executor.busy() else "paused"
+        if word != self._said:
+            engine.journal.append([("run.state", {"state": word})])
+        self._said = word
         return paused
 
     @staticmethod

@@ -108,6 +108,9 @@ class Rounds(Steered):
         except (StorageError, InputError):
             state = {}
             raise
+        except Exception as error:
+            state = {"state": "failed", "note": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+            raise
         finally:
             if state:
                 engine.journal.append([("run.state", state)])
