@@ -1,9 +1,10 @@
 // The page: which view stands where, banners and notes above them, and what every key does.
 
 import { html, render, useEffect } from "/static/vendor/preact.js";
+import { address } from "/static/api.js";
 import { dismiss, notices, redo, send, spoken, undo } from "/static/commands.js";
 import { bind } from "/static/keys.js";
-import { Pane, Splitter, reveal } from "/static/panes.js";
+import { Pane, Splitter } from "/static/panes.js";
 import { connection, run, select, start, trouble } from "/static/store.js";
 import { View as Canvas } from "/static/views/canvas.js";
 import { View as Detail } from "/static/views/detail.js";
@@ -16,11 +17,15 @@ import { View as Timeline } from "/static/views/timeline.js";
 import { View as TopBar, help, toggle } from "/static/views/topbar.js";
 import { View as Trust } from "/static/views/trust.js";
 
+const LOG_EVENTS = 500;
 const RAIL = { name: "rail", label: "Width of the palette", least: 140, most: 400, first: 184 };
 const SIDE = { name: "side", label: "Width of evidence and detail", least: 240, most: 720, first: 344 };
 const DOCK = { name: "dock", label: "Height of the lower panes", least: 140, most: 800, first: 304 };
 const HALF = { name: "half", label: "Width of map and timeline", least: 240, most: 1600, first: 560 };
 const UPPER = { name: "upper", label: "Height of evidence", least: 120, most: 900, first: 208 };
+
+/** The address of the last events, as the server has them. */
+const log = () => address(`events?after=${Math.max(0, run.value.seq - LOG_EVENTS)}&limit=${LOG_EVENTS}`);
 
 function Banner() {
   if (connection.value === "closed") {
@@ -33,7 +38,7 @@ function Banner() {
   return html`<div class="banner" role="alert">
     <strong>${run.value?.error ? "The run failed." : "The server could not be asked."}</strong>
     <span class="banner-text">${text}</span>
-    ${run.value?.error && html`<button class="button" onClick=${() => reveal("History")}>Open log</button>`}
+    ${run.value?.error && html`<a class="button" target="_blank" href=${log()}>Open log</a>`}
   </div>`;
 }
 

@@ -46,7 +46,8 @@ async function deliver(command) {
   } catch (error) {
     forget(command.id);
     const { diff = [], reason = error.message } = error.body ?? {};
-    notify(diff.length ? "conflict" : "refused", `${title(command)}: ${reason}`, diff);
+    if (diff.length) notify("conflict", `${title(command)}: not done, for the run has been changed meanwhile`, diff);
+    else notify("refused", `${title(command)}: ${reason}`);
     return { status: "rejected", reason, diff };
   }
 }
@@ -60,11 +61,11 @@ function settled(id) {
   });
 }
 
-onEvent(({ kind, rev, data }) => {
+onEvent(({ kind, data }) => {
   if (kind !== "command.applied" && kind !== "command.rejected") return;
   const command = pending.value.find((c) => c.id === data.id);
   if (!command) return;
-  if (run.value && rev > run.value.rev) run.value = { ...run.value, rev };
+  if (data.rev > run.value?.rev) run.value = { ...run.value, rev: data.rev };
   const wake = waiting.get(data.id);
   waiting.set(data.id, "over");
   if (typeof wake === "function") wake();
@@ -81,10 +82,10 @@ function forget(id) {
   pending.value = pending.value.filter((c) => c.id !== id);
 }
 
-/** Return a command in a few words. */
+/** Return a command in a few words: "exclude s3_blur", "set sampler explore=0.5". */
 export function title({ op, args }) {
-  const what = Object.values(args).filter((v) => typeof v !== "object" || Array.isArray(v)).flat();
-  return [op.replaceAll("_", " "), ...what].join(" ");
+  const words = Object.entries(args).map(([name, v]) => (typeof v === "string" || Array.isArray(v) ? v : `${name}=${v}`));
+  return [op.replaceAll("_", " "), ...words.flat()].join(" ");
 }
 
 /** Show a note, and say it; a conflict stays until somebody closes it. */

@@ -147,6 +147,19 @@ export const history = resource("history", ["command.", "template.rev", "checkpo
 export const evidence = resource("evidence", ["eval.done", "fitness.delta", "command.applied", "template.rev"], 600);
 export const trust = resource("trust", ["trust.update", "eval.done", "command.applied"], 1000);
 
+const WORKING = new Set(["warming", "searching", "training"]);
+
+/** What a person or the engine did, [{t, text, person, working}]; of a run's states only where work begins or ends. */
+export const marks = computed(() => {
+  let working = false;
+  return (series.data.value?.marks ?? []).flatMap(({ t, kind, text }) => {
+    if (kind !== "run.state") return { t, text, person: kind.startsWith("command") };
+    if (WORKING.has(text) === working && working) return [];
+    working = WORKING.has(text);
+    return { t, text, person: false, working };
+  });
+});
+
 /** Ask again what is old, at most once a frame, and not before its pause is over. */
 function schedule() {
   frame ||= requestAnimationFrame(() => {

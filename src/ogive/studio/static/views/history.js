@@ -1,9 +1,9 @@
 // V8: who decided what, newest first: revisions as a tree, commands that made none, and what the engine did.
 
 import { html, useState } from "/static/vendor/preact.js";
-import { redo, send, undo } from "/static/commands.js";
+import { redo, send, title, undo } from "/static/commands.js";
 import { Empty, useResource } from "/static/panes.js";
-import { drawing, history, run, select, series } from "/static/store.js";
+import { drawing, history, marks, run, select, series } from "/static/store.js";
 import { Act, Drop } from "/static/widgets.js";
 
 const SHOWN = 200;
@@ -11,12 +11,12 @@ const MAKES_REVISION = /^(lock|exclude|free|nudge|set_|add_|duplicate_|remove|co
 const TIME = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
 /** Return everything that happened as [{key, ts, kind, ...}], newest first. */
-function entries({ revisions, commands }, marks, onlyPeople) {
+function entries({ revisions, commands }, events, onlyPeople) {
   const plain = commands.filter((c) => c.status !== "applied" || !MAKES_REVISION.test(c.op));
   const all = [
     ...revisions.map((r) => ({ ...r, key: `r${r.rev}`, kind: "revision" })),
     ...plain.map((c) => ({ ...c, key: c.id, kind: "command" })),
-    ...marks.filter((m) => !m.kind.startsWith("command")).map((m) => ({ ...m, key: `m${m.t}${m.text}`, ts: m.t, kind: "mark" })),
+    ...events.filter((m) => !m.person).map((m) => ({ ...m, key: `m${m.t}${m.text}`, ts: m.t, kind: "mark" })),
   ];
   const kept = onlyPeople ? all.filter((e) => e.kind !== "mark" && e.actor !== "engine") : all;
   return kept.sort((a, b) => (b.ts ?? 0) - (a.ts ?? 0) || (b.rev ?? 0) - (a.rev ?? 0));
@@ -46,14 +46,14 @@ function Thumbnail({ layout, changed }) {
 function Entry({ entry, present }) {
   const { kind, ts, rev, actor, note, effect, undone, status, reason } = entry;
   const changed = kind === "revision" ? about(entry.args, drawing.value.template) : [];
-  const text = entry.text ?? [entry.op.replaceAll("_", " "), ...Object.values(entry.args)].join(" ");
+  const text = entry.text ?? title(entry);
   const here = kind === "revision" && rev === present;
   const name = kind === "revision" ? `Revision ${rev}${undone ? ", undone" : ""}${here ? ", present" : ""}` : null;
   return html`<li class=${`entry entry-${kind} ${undone ? "entry-undone" : ""} ${here ? "entry-here" : ""}`}
       aria-current=${here ? "step" : null}>
     <span class="entry-dot" title=${name}></span>
     <div class="entry-main">
-      <p><span class="entry-text">${kind === "mark" && entry.text === "checkpoint" ? "checkpoint written" : text}</span>
+      <p><span class="entry-text">${text}</span>
         ${kind === "revision" && html`<span class="muted"> · revision ${rev}${entry.branch ? ` on ${entry.branch}` : ""}</span>`}
         ${undone && html`<span class="muted"> · undone</span>`}
         ${kind === "command" && html`<span class=${status === "rejected" ? "entry-bad" : "muted"}> · ${status}</span>`}</p>
@@ -90,14 +90,14 @@ function Branch() {
 
 export function View() {
   const { data, error } = useResource(history);
-  const marks = useResource(series).data?.marks ?? [];
+  useResource(series);
   const [onlyPeople, setOnlyPeople] = useState(false);
   const [shown, setShown] = useState(SHOWN);
   if (!data || !drawing.value) {
     return html`<div class="history" data-testid="history">
       <${Empty} title=${error ? "The history could not be read" : "Reading the history…"}>${error}<//></div>`;
   }
-  const all = entries(data, marks, onlyPeople);
+  const all = entries(data, marks.value, onlyPeople);
   const standing = data.revisions.filter((r) => !r.undone).length;
   return html`<div class="history" data-testid="history">
     <div class="tools">

@@ -4,23 +4,22 @@ import uPlot from "/static/vendor/uplot.js";
 import { html, signal, useEffect, useRef, useState } from "/static/vendor/preact.js";
 import { theme, token } from "/static/colours.js";
 import { Empty, useResource, useSize } from "/static/panes.js";
-import { candidates, objectives, select, selection, series } from "/static/store.js";
-import { duration, short } from "/static/widgets.js";
+import { candidates, marks, objectives, select, selection, series } from "/static/store.js";
+import { short } from "/static/widgets.js";
 
 const BATCH = 8;
 const SMOOTH = 0.9;
-const WORKING = new Set(["warming", "searching", "training"]);
 
 /**
  * A clock that stands still while the run did: `to(ts)` are seconds of work since the run began, `from` its inverse.
  * Without it, a night between two sessions would be most of the picture.
  */
-function workClock(marks, first, last) {
-  const states = marks.filter((m) => m.kind === "run.state");
+function workClock(events, first, last) {
   const spans = [];
   let since = null;
-  for (const { t, text } of states) {
-    if (WORKING.has(text)) since ??= t;
+  for (const { t, working } of events) {
+    if (working) since ??= t;
+    else if (working === undefined) continue;
     else if (since !== null) [spans[spans.length], since] = [[since, t], null];
   }
   if (since !== null || !spans.length) spans.push([since ?? first, Math.max(last, since ?? first)]);
@@ -69,14 +68,13 @@ function losses(train, clock) {
 }
 
 /** Draw the marks as vertical lines: a person's commands in full, the engine's states and checkpoints faint. */
-function drawMarks(plot, marks) {
+function drawMarks(plot, events) {
   const { ctx, bbox } = plot;
   ctx.save();
   ctx.lineWidth = devicePixelRatio;
-  for (const { x, kind } of marks) {
+  for (const { x, person } of events) {
     const at = Math.round(plot.valToPos(x, "x", true));
     if (at < bbox.left || at > bbox.left + bbox.width) continue;
-    const person = kind.startsWith("command");
     ctx.strokeStyle = token(person ? "--accent" : "--line-strong");
     ctx.setLineDash(person ? [] : [2 * devicePixelRatio, 4 * devicePixelRatio]);
     ctx.beginPath();
@@ -87,18 +85,23 @@ function drawMarks(plot, marks) {
   ctx.restore();
 }
 
-function options({ width, height, label, lines, log, last, marks, brush, read }) {
+function minutes(seconds) {
+  const [h, m, s] = [seconds / 3600, (seconds / 60) % 60, seconds % 60].map(Math.floor);
+  return `${h ? `${h}:${String(m).padStart(2, "0")}` : m}:${String(s).padStart(2, "0")}`;
+}
+
+function options({ width, height, label, lines, log, last, marks, end, brush, read }) {
   const muted = token("--muted");
   const font = "11px system-ui, sans-serif";
   const axis = { stroke: muted, font, labelFont: font, grid: { stroke: token("--line"), width: 1 }, ticks: { show: false } };
-  const time = (_, ticks, __, ___, step) => ticks.map((s) => (step < 1 ? `${Number(s.toPrecision(3))} s` : duration(s)));
+  const time = (_, ticks, __, ___, step) => ticks.map((s) => (step < 1 ? `${Number(s.toPrecision(3))} s` : minutes(s)));
   return {
     width,
     height,
     legend: { show: false },
     padding: [8, 12, 0, 0],
     cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: "timeline" }, points: { size: 6 } },
-    scales: { x: { time: false }, y: { distr: log ? 3 : 1 } },
+    scales: { x: { time: false, range: () => [0, end.current] }, y: { distr: log ? 3 : 1 } },
     axes: [
       { ...axis, grid: { show: false }, values: time, size: last ? 24 : 8, show: true, ...(last ? {} : { values: () => [] }) },
       { ...axis, label, labelSize: 16, size: 52, values: (_, ticks) => ticks.map((v) => (v === null ? "" : short(v))) },
@@ -123,8 +126,10 @@ function Plot({ data, looks, clock, size, describe }) {
   const plot = useRef(null);
   const latest = useRef(clock);
   latest.current = clock;
-  const marks = useRef([]);
-  marks.current.splice(0, Infinity, ...looks.marks);
+  const now = useRef([]);
+  now.current.splice(0, Infinity, ...looks.marks);
+  const end = useRef(0);
+  end.current = looks.end;
   const shape = JSON.stringify([size, looks.log, looks.label, looks.last, theme.value]);
   useEffect(() => {
     const brush = (u) => {
@@ -134,7 +139,7 @@ function Plot({ data, looks, clock, size, describe }) {
       else if (selection.peek().time) select({ time: null });
     };
     const read = (u) => (reading.value = u.cursor.event ? describeAt(u) : reading.value);
-    plot.current = new uPlot(options({ ...looks, ...size, marks: marks.current, brush, read }), data, place.current);
+    plot.current = new uPlot(options({ ...looks, ...size, end, marks: now.current, brush, read }), data, place.current);
     return () => plot.current.destroy();
   }, [shape]);
   useEffect(() => plot.current.setData(data), [data]);
@@ -167,21 +172,22 @@ export function View() {
   let plots = null;
   let items = [];
   if (ready) {
-    const times = [...data.marks.map((m) => m.t), ...data.train.slice(-1).map((p) => p.t), ...rows.ts.slice(0, rows.count)];
+    const times = [...marks.value.map((m) => m.t), ...data.train.slice(-1).map((p) => p.t), ...rows.ts.slice(0, rows.count)];
     const span = times.reduce(([a, b], t) => [Math.min(a, t || a), Math.max(b, t || b)], [Infinity, 0]);
-    const clock = workClock(data.marks, ...span);
+    const clock = workClock(marks.value, ...span);
     const found = values(rows, objective, clock);
     const best = found[3].at(-1);
     const unit = objective.unit ? ` (${objective.unit})` : "";
-    const marks = data.marks.map((m) => ({ ...m, x: clock.to(m.t) }));
+    const shared = { marks: marks.value.map((m) => ({ ...m, x: clock.to(m.t) })), end: clock.to(span[1]) };
     const measured = found[0].length > 0;
     const size = { width, height: Math.floor(height / (trained && measured ? 2 : 1)) };
     const [faint, accent, text] = ["--line-strong", "--accent", "--text"].map(token);
     const upper = {
-      ...{ label: objective.name.split("@")[0] + unit, log: log && !trained, marks, last: !trained },
-      lines: [dots("candidate", faint), line("median", text, { spanGaps: true }), line("best", accent, { width: 2 })],
+      ...shared,
+      ...{ label: objective.name.split("@")[0] + unit, log: log && !trained, last: !trained },
+      lines: [dots("candidate", faint), line("median", text, { spanGaps: true }), line("best", accent, { width: 2, paths: uPlot.paths.stepped({ align: 1 }) })],
     };
-    const lower = { label: "loss", log, marks, last: true, lines: [line("loss", faint, { width: 1 }), line("smooth", text)] };
+    const lower = { ...shared, label: "loss", log, last: true, lines: [line("loss", faint, { width: 1 }), line("smooth", text)] };
     items = [["dot", "candidate"], ["text", `median of ${BATCH}`], ["accent", "best so far"]];
     items.push(["mark", "command"], ["engine", "engine"]);
     const sized = width > 0 && size.height > 40;
