@@ -1,1 +1,194 @@
-export const View = () => null;
+// V5: the candidates row by row, sorted, filtered and exported; what the map shows, for reading.
+
+import { computed, html, signal, useContext, useEffect, useRef, useState } from "/static/vendor/preact.js";
+import { describe } from "/static/keys.js";
+import { Empty, Shown, useSize } from "/static/panes.js";
+import {
+  candidates, focused, hovered, inTime, objectives, run, select, selectedCandidates, selection,
+} from "/static/store.js";
+import { filter, text } from "/static/views/query.js";
+import { duration, short } from "/static/widgets.js";
+
+const ROW = 24;
+const SPARE = 6;
+const STEPS = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
+
+/** {name, down} of the column that sorts; null is the first objective, best first. */
+const sorting = signal(null);
+/** Ids the table is narrowed to: several that were selected elsewhere; null shows all. */
+const narrowed = signal(null);
+let mine = null;
+
+describe("Candidates", {
+  "↑↓": "go to another row (also PageUp, PageDown, Home, End)",
+  " ": "select the row (with Shift: from the last one, with Ctrl: one more)",
+});
+
+/** Columns as [{name, head, wide, value(row), show(value)}]: numbers have no `wide`. */
+const columns = computed(() => {
+  const rows = candidates();
+  const order = objectives.value.map((o) => o.name);
+  const metrics = [...order, ...[...rows.metrics.keys()].filter((name) => !order.includes(name))];
+  const number = (name, values, show = short, head = name) => ({ name, head, show, value: (row) => values[row] });
+  const word = (name, wide) => ({ name, head: name, wide, value: (row) => rows[name][row] ?? "", show: String });
+  const tags = (row) => [rows.pinned?.[row] && "pinned", ...(rows.tags[row] ?? [])].filter(Boolean).join(" ");
+  return [
+    number("id", rows.ids, String, "#"),
+    ...metrics.map((name) => number(name, rows.metric(name))),
+    number("seconds", rows.seconds, (s) => `${short(s)} s`, "cost"),
+    word("origin", 88),
+    number("rev", rows.rev, String),
+    number("ts", rows.ts, (t) => duration(Math.max(0, Date.now() / 1000 - t)), "age"),
+    word("status", 72),
+    { name: "tags", head: "tags", wide: 96, value: tags, show: String },
+    word("arch", 320),
+  ];
+});
+
+/** Rows in the order the table shows them. */
+const order = computed(() => {
+  const rows = candidates();
+  const [{ test }, only] = [filter.value, narrowed.value && new Set(narrowed.value)];
+  const found = [];
+  for (let row = 0; row < rows.count; row++) {
+    if ((!only || only.has(rows.ids[row])) && inTime(row) && test(row)) found.push(row);
+  }
+  const { name, down } = sorted();
+  const { value } = columns.value.find((c) => c.name === name) ?? columns.value[0];
+  const keys = new Map(found.map((row) => [row, value(row)]));
+  const sign = down ? -1 : 1;
+  // What has no value comes last either way.
+  return found.sort((a, b) => {
+    const [u, v] = [keys.get(a), keys.get(b)];
+    return Number.isNaN(u) || Number.isNaN(v) ? Number.isNaN(u) - Number.isNaN(v) : sign * ((u > v) - (u < v)) || a - b;
+  });
+});
+
+const sorted = () => {
+  const first = objectives.value[0];
+  return sorting.value ?? { name: first?.name ?? "id", down: first?.direction === "max" };
+};
+
+const active = () => hovered.value?.candidate ?? focused.value;
+
+function choose(ids) {
+  mine = ids;
+  select({ candidates: ids });
+}
+
+/** Select a row as a click does: alone, one more or less (`add`), or all from the one picked last (`through`). */
+function pick(at, add, through) {
+  const ids = order.value.map((row) => candidates().ids[row]);
+  const known = selection.value.candidates;
+  const from = ids.indexOf(focused.value);
+  if (through && from >= 0) {
+    const span = ids.slice(Math.min(from, at), Math.max(from, at) + 1);
+    choose([...new Set([...known, ...(from > at ? span.reverse() : span)])]);
+  } else if (!add) choose([ids[at]]);
+  else choose(known.includes(ids[at]) ? known.filter((id) => id !== ids[at]) : [...known, ids[at]]);
+}
+
+/** Hand what the table shows to the person as a file. */
+function save(kind) {
+  const cells = (row) => columns.value.map((c) => c.value(row)).map((v) => (Number.isNaN(v) ? null : v));
+  const names = columns.value.map((c) => c.name);
+  const quoted = (v) => (/[",\n]/.test(v ?? "") ? `"${v.replaceAll('"', '""')}"` : (v ?? ""));
+  const written = kind === "csv"
+    ? [names, ...order.value.map(cells)].map((line) => `${line.map(quoted).join(",")}\n`)
+    : [JSON.stringify(order.value.map((row) => Object.fromEntries(cells(row).map((v, i) => [names[i], v]))), null, 1)];
+  const href = URL.createObjectURL(new Blob(written, { type: kind === "csv" ? "text/csv" : "application/json" }));
+  Object.assign(document.createElement("a"), { href, download: `${run.value.run.name}.${kind}` }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 1000);
+}
+
+function Tools() {
+  const { error } = filter.value;
+  const [all, there] = [candidates().count, order.value.length];
+  return html`<div class="tools">
+    <input class="field table-filter" type="search" aria-label="Filter candidates" placeholder="acc>0.7 conv3@stage2 !avg"
+      title="name>number, part, part@group, origin, status, tag; ! for the opposite; all must hold"
+      spellcheck=${false} value=${text.value} aria-invalid=${Boolean(error)} aria-describedby="filter-error"
+      onInput=${(event) => (text.value = event.target.value)} />
+    <span class="muted num">${there === all ? all : `${there} of ${all}`}</span>
+    ${narrowed.value && html`<button class="chip table-chip" onClick=${() => select({ candidates: [] })}>
+      ${narrowed.value.length} selected ×</button>`}
+    ${selection.value.time && html`<button class="chip table-chip" onClick=${() => select({ time: null })}>
+      a stretch of time ×</button>`}
+    <span class="spring"></span>
+    ${["csv", "json"].map((kind) => html`<button class="button-plain" title=${`Save these rows as ${kind.toUpperCase()}`}
+      disabled=${!there} onClick=${() => save(kind)}>${kind.toUpperCase()}</button>`)}
+    <span id="filter-error" class="table-error">${error}</span>
+  </div>`;
+}
+
+function Head({ template }) {
+  const { name: by, down } = sorted();
+  return html`<div class="table-row table-head" role="row" aria-rowindex="1" style=${template}>
+    ${columns.value.map(({ name, head, wide }) => html`<div role="columnheader" class=${wide ? "" : "num"} key=${name}
+      aria-sort=${by === name ? (down ? "descending" : "ascending") : "none"}>
+      <button class="table-sort" title=${head} onClick=${() => (sorting.value = { name, down: by === name && !down })}>
+        ${head}${by === name ? (down ? " ↓" : " ↑") : ""}</button></div>`)}
+  </div>`;
+}
+
+function Line({ row, at, template }) {
+  const id = candidates().ids[row];
+  const click = (event) => pick(at, event.ctrlKey || event.metaKey, event.shiftKey);
+  return html`<div class="table-row" role="row" id=${`candidate-${id}`} data-id=${id} aria-rowindex=${at + 2}
+    aria-selected=${selectedCandidates.value.has(id)} data-active=${active() === id}
+    style=${{ ...template, transform: `translateY(${at * ROW}px)` }} onClick=${click}
+    onPointerEnter=${() => (hovered.value = { candidate: id })}>
+    ${columns.value.map(({ name, wide, value, show }) => html`<div role="gridcell" class=${wide ? "" : "num"} key=${name}
+      title=${wide ? value(row) : null}>${show(value(row))}</div>`)}
+  </div>`;
+}
+
+export function View() {
+  const shown = useContext(Shown);
+  const [ref, { height }] = useSize();
+  const grid = useRef(null);
+  const [top, setTop] = useState(0);
+  const ids = selection.value.candidates;
+  useEffect(() => {
+    // What was picked in the table itself does not narrow it.
+    if (ids !== mine) narrowed.value = ids.length > 1 ? ids : null;
+  }, [ids]);
+  const rows = order.value;
+  const at = rows.indexOf(candidates().rowOf.get(active()) ?? -1);
+  const reach = () => {
+    const box = grid.current;
+    if (at < 0 || !box) return;
+    const [from, room] = [at * ROW, box.clientHeight - 28];
+    if (from < box.scrollTop) box.scrollTop = from;
+    else if (from + ROW > box.scrollTop + room) box.scrollTop = from + ROW - room;
+  };
+  useEffect(reach, [active(), at, shown]);
+  const onKeyDown = (event) => {
+    if (event.target !== grid.current) return;
+    const step = STEPS[event.key];
+    if (step !== undefined && rows.length) {
+      const next = Math.max(0, Math.min(rows.length - 1, at + step));
+      hovered.value = { candidate: candidates().ids[rows[next]] };
+    } else if ((event.key === " " || event.key === "Enter") && at >= 0) pick(at, event.ctrlKey, event.shiftKey);
+    else if (event.key === "a" && (event.ctrlKey || event.metaKey)) choose(rows.map((row) => candidates().ids[row]));
+    else return;
+    event.preventDefault();
+  };
+  const widths = columns.value.map(({ wide, head }) => `${wide ?? Math.min(136, Math.max(64, 28 + 7 * head.length))}px`);
+  const template = { gridTemplateColumns: widths.join(" ") };
+  const first = Math.max(0, Math.floor(top / ROW) - SPARE);
+  const visible = rows.slice(first, first + Math.ceil(height / ROW) + 2 * SPARE);
+  return html`<${Tools} />
+    <div class="table-box" ref=${ref}>
+      <div class="table-grid" ref=${grid} role="grid" tabindex="0" aria-label="Candidates" aria-multiselectable="true"
+        aria-rowcount=${rows.length + 1} aria-activedescendant=${at >= 0 ? `candidate-${active()}` : null}
+        data-testid="candidates" data-count=${rows.length} onKeyDown=${onKeyDown}
+        onScroll=${(event) => setTop(event.target.scrollTop)} onPointerLeave=${() => (hovered.value = null)}>
+        <${Head} template=${template} />
+        <div class="table-rows" role="rowgroup" style=${{ height: `${rows.length * ROW}px` }}>
+          ${visible.map((row, i) => html`<${Line} key=${row} row=${row} at=${first + i} template=${template} />`)}
+        </div>
+        ${rows.length === 0 && html`<${Empty} title=${candidates().count ? "No candidate meets the filter" : "No candidate yet"} />`}
+      </div>
+    </div>`;
+}
