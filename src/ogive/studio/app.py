@@ -15,9 +15,12 @@ from starlette.routing import Route
 
 from ogive._errors import InputError, OgiveError, StorageError, UnknownNameError
 from ogive.studio.commands import MAX_BYTES, command, read_json, validate
+from ogive.studio.export import export
 from ogive.studio.guard import Guard, Keys
+from ogive.studio.insight import costs, evidence, neighbours, pairs
 from ogive.studio.projection import projected
 from ogive.studio.stream import page, stream
+from ogive.studio.trusting import trust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -90,6 +93,9 @@ class Studio:
         with run.lock:
             run.update()
             found = answer(run, request)
+        if callable(found) and not isinstance(found, Response):
+            # What takes a while is worked out without the lock.
+            found = found()
         if isinstance(found, Response):
             return found
         if answer is _state:
@@ -173,12 +179,22 @@ QUESTIONS: dict[str, Answer] = {
     "layout": lambda run, request: run.layout(_rev(request)),
     "candidates": lambda run, request: run.candidates(_after(request)),
     "candidate/{id:int}": lambda run, request: run.candidate(request.path_params["id"]),
+    "candidate/{id:int}/costs": lambda run, request: costs(run, request.path_params["id"]),
+    "candidate/{id:int}/neighbours": lambda run, request: neighbours(run, request.path_params["id"]),
+    "evidence": lambda run, _: evidence(run),
+    "pairs": lambda run, _: pairs(run),
+    "trust": lambda run, _: trust(run),
+    "export/{id:int}": lambda run, request: export(
+        run, request.path_params["id"], request.query_params.get("format", "json")
+    ),
     "projection": lambda run, request: projected(run, request.query_params.get("kind", "pca"), _after(request)),
     "series": lambda run, _: run.series(),
     "history": lambda run, _: run.history(),
     "events": _events,
 }
-"""What can be asked about a run by GET, under ``/api/``: a function of the run and the request that gives JSON."""
+"""What can be asked about a run by GET, under ``/api/``: a function of the run and the request that gives JSON.
+
+What it gives may also be a response, or a function without arguments that gives either and needs no lock."""
 
 
 async def _explained(_: Request, error: Exception) -> Response:
