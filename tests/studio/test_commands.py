@@ -19,7 +19,6 @@ from ogive.studio.reading import Reading
 from ogive.study import Study
 from tests.studio.runs import SMALL, cell_run, drawn_run, logged_in, served
 
-
 STAGE1 = ("conv3", "conv1", "separable", "dilated", "residual", "skip")
 
 

@@ -188,3 +188,24 @@ def test_no_run_no_reading(tmp_path):
 def test_a_revision_that_is_not_there(cells):
     with pytest.raises(UnknownNameError, match="revision 3"):
         read(cells).template(3)
+
+
+def test_an_engine_that_breaks_says_why_and_leaves_what_it_found(tmp_path, monkeypatch):
+    """P18, without a browser."""
+    from ogive.strategies.random import Random
+
+    whole = Random.ask
+    asked = []
+
+    def ask(self, n):
+        asked.append(n)
+        if len(asked) > 3:
+            raise RuntimeError("out of\nluck")
+        return whole(self, n)
+
+    monkeypatch.setattr(Random, "ask", ask)
+    with pytest.raises(RuntimeError):
+        cell_run(tmp_path / "run", 1000, strategy="random", batch=5)
+    state = read(tmp_path / "run").state()
+    assert (state["state"], state["error"]) == ("failed", "RuntimeError: out of luck")
+    assert state["best"] is not None
