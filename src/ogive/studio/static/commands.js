@@ -1,10 +1,9 @@
 // Sending commands, what became of them, and saying so to people who do not see the page.
 
-import { signal } from "/static/vendor/preact.js";
+import { computed, effect, signal } from "/static/vendor/preact.js";
 import { post } from "/static/api.js";
 import { onEvent, run } from "/static/store.js";
 
-const SETTLE_MS = 5000;
 const SAY_EVERY_MS = 2000;
 const SHOW_MS = 6000;
 const NO_REVISION = new Set([
@@ -19,31 +18,38 @@ export const notices = signal([]);
 /** What the live region says. */
 export const spoken = signal("");
 
-const waiting = new Map();
+// The revision that this tab's commands lead to once all that were accepted have been applied, and the last one sent.
+let ahead = 0;
 let before = Promise.resolve();
+
+const name = computed(() => run.value?.run.name);
+effect(() => {
+  name.value;
+  [pending.value, ahead] = [[], 0];
+});
 
 /**
  * Send a command and return {status: "accepted" | "rejected", reason?, diff?}. Commands that make a revision go one
- * after the other: each is based on the revision that the one before it made.
+ * after the other, each based on the revision that the one before it will make.
  */
 export function send(op, args = {}, note = "") {
   const command = { id: random(), op, args, note };
   pending.value = [...pending.value, { ...command, status: "sending" }];
-  if (NO_REVISION.has(op)) return deliver(command);
-  const sent = before.then(() => deliver(command));
-  before = sent.then((reply) => reply.status === "accepted" && settled(command.id));
-  return sent;
+  return (before = before.then(() => deliver(command)));
 }
 
 export const undo = () => send("undo");
 export const redo = () => send("redo");
 
 async function deliver(command) {
+  const base = Math.max(run.value.rev, ahead);
   try {
-    const reply = await post("commands", { ...command, base_rev: run.value.rev }, run.value.csrf);
-    if (waiting.get(command.id) !== "over") update(command.id, { status: "accepted" });
+    const reply = await post("commands", { ...command, base_rev: base }, run.value.csrf);
+    if (!NO_REVISION.has(command.op)) ahead = base + 1;
+    update(command.id, { status: "accepted" });
     return reply;
   } catch (error) {
+    ahead = 0;
     forget(command.id);
     const { diff = [], reason = error.message } = error.body ?? {};
     if (diff.length) notify("conflict", `${title(command)}: not done, for the run has been changed meanwhile`, diff);
@@ -52,26 +58,14 @@ async function deliver(command) {
   }
 }
 
-/** Wait until a command was applied or rejected, or long enough. */
-function settled(id) {
-  if (waiting.get(id) === "over") return null;
-  return new Promise((resolve) => {
-    waiting.set(id, resolve);
-    setTimeout(resolve, SETTLE_MS);
-  });
-}
-
 onEvent(({ kind, data }) => {
   if (kind !== "command.applied" && kind !== "command.rejected") return;
   const command = pending.value.find((c) => c.id === data.id);
   if (!command) return;
-  if (data.rev > run.value?.rev) run.value = { ...run.value, rev: data.rev };
-  const wake = waiting.get(data.id);
-  waiting.set(data.id, "over");
-  if (typeof wake === "function") wake();
   forget(data.id);
-  if (kind === "command.rejected") notify("refused", `${title(command)}: ${data.reason}`);
-  else say(`${title(command)}: applied`);
+  if (kind === "command.applied") return say(`${title(command)}: applied`);
+  ahead = 0;
+  notify("refused", `${title(command)}: ${data.reason}`);
 });
 
 function update(id, change) {

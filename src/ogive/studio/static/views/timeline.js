@@ -1,7 +1,7 @@
 // V4: how the search went: every value, the median of each batch, the best so far; the supernet's loss; what people did.
 
 import uPlot from "/static/vendor/uplot.js";
-import { html, signal, useEffect, useRef, useState } from "/static/vendor/preact.js";
+import { html, signal, useEffect, useMemo, useRef, useState } from "/static/vendor/preact.js";
 import { theme, token } from "/static/colours.js";
 import { Empty, useResource, useSize } from "/static/panes.js";
 import { candidates, marks, objectives, select, selection, series } from "/static/store.js";
@@ -9,6 +9,7 @@ import { short } from "/static/widgets.js";
 
 const BATCH = 8;
 const SMOOTH = 0.9;
+const STEPS = [0.01, 0.1, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400];
 
 /**
  * A clock that stands still while the run did: `to(ts)` are seconds of work since the run began, `from` its inverse.
@@ -103,7 +104,7 @@ function options({ width, height, label, lines, log, last, marks, end, brush, re
     cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: "timeline" }, points: { size: 6 } },
     scales: { x: { time: false, range: () => [0, end.current] }, y: { distr: log ? 3 : 1 } },
     axes: [
-      { ...axis, grid: { show: false }, values: time, size: last ? 24 : 8, show: true, ...(last ? {} : { values: () => [] }) },
+      { ...axis, grid: { show: false }, incrs: STEPS, values: last ? time : () => [], size: last ? 24 : 8 },
       { ...axis, label, labelSize: 16, size: 52, values: (_, ticks) => ticks.map((v) => (v === null ? "" : short(v))) },
     ],
     series: [{}, ...lines],
@@ -155,60 +156,62 @@ function Plot({ data, looks, clock, size, describe }) {
 const line = (label, colour, more = {}) => ({ label, stroke: colour, width: 1.5, points: { show: false }, ...more });
 const dots = (label, colour) => ({ label, stroke: colour, paths: () => null, points: { show: true, size: 3, fill: colour } });
 
-/** What the lines are, as a legend that is text. */
-function Legend({ items }) {
-  return html`<ul class="legend">${items.map(([kind, text]) => html`<li><span class=${`key key-${kind}`}></span>${text}</li>`)}</ul>`;
+/** Return the first and last moment that anything is known of, in seconds of the epoch. */
+function span(rows, train) {
+  const times = [...marks.value.map((m) => m.t), ...train.slice(0, 1).map((p) => p.t), ...train.slice(-1).map((p) => p.t)];
+  for (let row = 0; row < rows.count; row++) if (rows.ts[row]) times.push(rows.ts[row]);
+  return times.reduce(([a, b], t) => [Math.min(a, t), Math.max(b, t)], [Infinity, 0]);
 }
+
+/** The plots, one below the other on the same clock. */
+function Plots({ rows, train, objective, log, width, height }) {
+  const now = [rows.seq, train, objective, marks.value];
+  const { clock, end, found, loss } = useMemo(() => {
+    const [first, last] = span(rows, train);
+    const clock = workClock(marks.value, first, last);
+    return { clock, end: clock.to(last), found: values(rows, objective, clock), loss: losses(train, clock) };
+  }, now);
+  const n = found[0].length;
+  const both = n > 0 && train.length > 0;
+  const size = { width, height: Math.floor(height / (both ? 2 : 1)) };
+  if (size.height < 40) return null;
+  const [faint, accent, text] = ["--line-strong", "--accent", "--text"].map(token);
+  const shared = { end, marks: marks.value.map((m) => ({ ...m, x: clock.to(m.t) })) };
+  const label = objective.name.split("@")[0] + (objective.unit ? ` (${objective.unit})` : "");
+  const best = { width: 2, paths: uPlot.paths.stepped({ align: 1 }) };
+  const lines = [dots("candidate", faint), line("median", text, { spanGaps: true }), line("best", accent, best)];
+  return html`
+    ${n > 0 && html`<${Plot} key="values" data=${found} clock=${clock} size=${size}
+      looks=${{ ...shared, label, lines, log: log && !both, last: !both }}
+      describe=${`${label} of ${n} candidates; best so far ${short(found[3].at(-1))}`} />`}
+    ${train.length > 0 && html`<${Plot} key="loss" data=${loss} clock=${clock} size=${size}
+      looks=${{ ...shared, label: "loss", lines: [line("loss", faint, { width: 1 }), line("smooth", text)], log, last: true }}
+      describe=${`Training loss, last ${short(train.at(-1).loss)}`} />`}`;
+}
+
+const LEGEND = { dot: "candidate", text: `median of ${BATCH}`, accent: "best so far", mark: "command", engine: "engine" };
 
 export function View() {
   const { data, error } = useResource(series);
   const [ref, { width, height }] = useSize();
   const [log, setLog] = useState(false);
-  const rows = candidates();
-  const objective = objectives.value[0];
+  const [rows, train, objective] = [candidates(), data?.train ?? [], objectives.value[0]];
   theme.value;
-  const ready = data && objective && (rows.count > 0 || data.train.length > 0);
-  const trained = data?.train.length > 0;
-  let plots = null;
-  let items = [];
-  if (ready) {
-    const times = [...marks.value.map((m) => m.t), ...data.train.slice(-1).map((p) => p.t), ...rows.ts.slice(0, rows.count)];
-    const span = times.reduce(([a, b], t) => [Math.min(a, t || a), Math.max(b, t || b)], [Infinity, 0]);
-    const clock = workClock(marks.value, ...span);
-    const found = values(rows, objective, clock);
-    const best = found[3].at(-1);
-    const unit = objective.unit ? ` (${objective.unit})` : "";
-    const shared = { marks: marks.value.map((m) => ({ ...m, x: clock.to(m.t) })), end: clock.to(span[1]) };
-    const measured = found[0].length > 0;
-    const size = { width, height: Math.floor(height / (trained && measured ? 2 : 1)) };
-    const [faint, accent, text] = ["--line-strong", "--accent", "--text"].map(token);
-    const upper = {
-      ...shared,
-      ...{ label: objective.name.split("@")[0] + unit, log: log && !trained, last: !trained },
-      lines: [dots("candidate", faint), line("median", text, { spanGaps: true }), line("best", accent, { width: 2, paths: uPlot.paths.stepped({ align: 1 }) })],
-    };
-    const lower = { ...shared, label: "loss", log, last: true, lines: [line("loss", faint, { width: 1 }), line("smooth", text)] };
-    items = [["dot", "candidate"], ["text", `median of ${BATCH}`], ["accent", "best so far"]];
-    items.push(["mark", "command"], ["engine", "engine"]);
-    const sized = width > 0 && size.height > 40;
-    plots = sized && html`
-      ${measured && html`<${Plot} key="values" data=${found} looks=${upper} clock=${clock} size=${size}
-        describe=${`${objective.name} over ${found[0].length} candidates; best so far ${short(best)}${unit}`} />`}
-      ${trained && html`<${Plot} key="loss" data=${losses(data.train, clock)} looks=${lower} clock=${clock} size=${size}
-        describe=${`Training loss, last ${short(data.train.at(-1).loss)}`} />`}`;
-  }
-  const time = selection.value.time;
+  const ready = data && objective && rows.count + train.length > 0;
   return html`<div class="timeline" data-testid="timeline">
     <div class="tools">
-      <${Legend} items=${items} />
+      <ul class="legend">${Object.entries(LEGEND).map(([kind, text]) =>
+        html`<li><span class=${`key key-${kind}`}></span>${text}</li>`)}</ul>
       <span class="spring muted reading">${reading}</span>
-      ${time && html`<button class="button" onClick=${() => select({ time: null })}>All times</button>`}
+      ${selection.value.time && html`<button class="button" onClick=${() => select({ time: null })}>All times</button>`}
       <label class="check"><input type="checkbox" checked=${log} onChange=${(e) => setLog(e.target.checked)} />
         Log</label>
     </div>
     <div class="plots" ref=${ref}>
-      ${plots ?? html`<${Empty} title=${error ? "The timeline could not be read" : "Nothing has been measured yet"}>
-        ${error ?? "Values appear here as the search goes on."}<//>`}
+      ${ready
+        ? width > 0 && html`<${Plots} ...${{ rows, train, objective, log, width, height }} />`
+        : html`<${Empty} title=${error ? "The timeline could not be read" : "Nothing has been measured yet"}>
+            ${error ?? "Values appear here as the search goes on."}<//>`}
     </div>
   </div>`;
 }
