@@ -158,20 +158,3 @@ def test_a_live_run_is_followed(tmp_path):
     finally:
         search.terminate()
         search.wait(30)
-
-
-def test_a_folder_without_a_run_is_refused(tmp_path, capsys):
-    from ogive.cli.main import run as command
-
-    assert command(["studio", str(tmp_path), "--no-open"]) == 2
-    assert "no run" in capsys.readouterr().err
-    assert command(["studio"]) == 2
-
-
-def test_help_loads_nothing_heavy():
-    code = (
-        "import sys; from ogive.cli.main import run; run(['--help']);"
-        "print([m for m in ('uvicorn', 'starlette', 'torch') if m in sys.modules])"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert out.splitlines()[-1] == "[]"

@@ -17,6 +17,7 @@ from ogive.studio.graph import catalogue, drawing
 from ogive.studio.layout import layout
 from ogive.studio.revisions import by_part, history, sampler, taken
 from ogive.study.crew import Problems
+from ogive.study.directory import RunDirectory
 from ogive.study.journal import APPLIED, OUTCOMES
 from ogive.study.study import Study
 
@@ -59,10 +60,7 @@ class Reading:
     """
 
     def __init__(self, path: str | Path, name: str, engine: Engine, *, read_only: bool = False) -> None:
-        self.study = Study.open(path)
-        self.config = self.study.config
-        assert self.study.directory is not None
-        self.directory = self.study.directory
+        self.directory = RunDirectory(path)
         self.name, self.engine, self.read_only = name, engine, read_only
         self.lock = threading.RLock()
         self.identity = self._file()
@@ -70,6 +68,8 @@ class Reading:
         self._begin()
 
     def _begin(self) -> None:
+        self.study = Study.open(self.directory.path)
+        self.config = self.study.config
         self.seq = 0
         self.columns = Columns()
         asked = self.study.problem
@@ -85,6 +85,7 @@ class Reading:
         self._marks: list[dict[str, Any]] = []
         self._layouts: dict[int, dict[str, Any]] = {}
         self._sizes: dict[str, int] = {}
+        self._samplers: dict[str, dict[str, Any]] = {}
 
     @property
     def settings(self) -> Settings:
@@ -145,7 +146,6 @@ class Reading:
             same = self.identity in (None, now := self._file())
             self.identity = now
             if not same:
-                self.study = Study.open(self.directory.path)
                 self._begin()
             if events := list(self.study.events(self.seq)):
                 # Once for all events: it knows their revisions, and perhaps later ones.
@@ -251,12 +251,19 @@ class Reading:
                 "done": self.columns.trials,
                 "seconds": self._seconds + (self._last - (self._since or 0.0) if running else 0.0),
             },
-            "sampler": sampler(settings, problem.space, len(problem.objectives)),
+            "sampler": self._sampler(),
             "statuses": by_part(problem.space, settings.status),
             "nudges": by_part(problem.space, settings.nudges),
             "best": self.best(),
             "error": (self.engine.fault or self._state.get("note")) if present == "failed" else None,
         }
+
+    def _sampler(self) -> dict[str, Any]:
+        """Return the strategy and its settings; asked once a revision, for a strategy may be slow to make."""
+        settings = self.settings
+        if settings.hash not in self._samplers:
+            self._samplers[settings.hash] = sampler(settings, self.problem.space)
+        return self._samplers[settings.hash]
 
     def best(self) -> dict[str, Any] | None:
         """Return the candidate that is best in the first objective, ties decided by the others, then by age."""

@@ -27,9 +27,9 @@ def by_part(space: Space, table: Mapping[str, Mapping[str, Any]]) -> dict[str, A
     return {part_id(space, c, o): value for c, row in table.items() for o, value in row.items()}
 
 
-def sampler(settings: Settings, space: Space, n_objectives: int) -> dict[str, Any]:
+def sampler(settings: Settings, space: Space) -> dict[str, Any]:
     """Return the strategy and what is set of a guided one: temperature, uniform share, share of mutations."""
-    strategy = get_strategy(settings.strategy, space, n_objectives=n_objectives)
+    strategy = get_strategy(settings.strategy, space, n_objectives=len(settings.objectives))
     values = {name: settings.sampler.get(name, getattr(strategy, name, None)) for name in _SAMPLER}
     return {"strategy": settings.strategy, **values}
 
