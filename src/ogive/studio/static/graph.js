@@ -39,7 +39,8 @@ function sharedPrefix([first, ...others]) {
 }
 
 const middle = ({ box }) => box.y + box.h / 2;
-const closest = (parts, y) => parts.reduce((best, p) => (Math.abs(middle(p) - y) < Math.abs(middle(best) - y) ? p : best));
+const centre = ({ box }) => box.x + box.w / 2;
+const closest = (parts, y) => parts.toSorted((a, b) => Math.abs(middle(a) - y) - Math.abs(middle(b) - y))[0];
 
 /** Return the id of the part where an arrow key leads from a part; `free` walks the plane and not the edges. */
 export function neighbour(parts, id, key, free = false) {
@@ -49,7 +50,10 @@ export function neighbour(parts, id, key, free = false) {
   const forwards = key === "ArrowRight";
   const edges = free ? [] : forwards ? part.outs : part.ins;
   const ends = edges.map((e) => parts.get(parts.get(e).item[forwards ? "target" : "source"]));
-  const next = ends.length ? closest(ends, middle(part)) : nextColumn(parts, part, forwards ? 1 : -1);
+  // Of several edges the one to the nearest layer: shortcuts are reached by `e`.
+  const nearest = Math.min(...ends.map((end) => Math.abs(centre(end) - centre(part))));
+  const there = ends.filter((end) => Math.abs(centre(end) - centre(part)) < nearest + 1);
+  const next = there.length ? closest(there, middle(part)) : nextColumn(parts, part, forwards ? 1 : -1);
   if (!next) return id;
   const options = next.kind === "group" && !free ? next.item.options.map((option) => parts.get(option)) : [];
   return (options.length ? closest(options, middle(part)) : next).id;
@@ -73,7 +77,6 @@ function inColumn(parts, part, step) {
 
 function nextColumn(parts, part, side) {
   const blocks = [...parts.values()].filter((p) => p.kind !== "edge" && !p.group);
-  const centre = ({ box }) => box.x + box.w / 2;
   const away = (p) => side * (centre(p) - centre(part));
   const far = blocks.filter((p) => away(p) > part.box.w / 2);
   const near = Math.min(...far.map(away));

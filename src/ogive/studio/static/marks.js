@@ -32,8 +32,9 @@ function common({ part, about, look, testid, marks }) {
   };
 }
 
-function Lock({ x, y }) {
-  return html`<path class="lock" d=${LOCK} transform=${`translate(${x},${y})`} />`;
+/** A padlock of a size, its lower left corner at a point. */
+function Lock({ x, y, size }) {
+  return html`<path class="lock" d=${LOCK} transform=${`translate(${x},${y}) scale(${size / 12}) translate(0,-11)`} />`;
 }
 
 function Ports({ box, reads, editable }) {
@@ -49,7 +50,7 @@ export function Node(props) {
   const { item, box, ins } = part;
   const status = item.status ?? "free";
   const size = look.text;
-  const beside = (status === "locked" ? 16 : 0) + (item.new ? 12 : 0);
+  const beside = (status === "locked" ? size + 4 : 0);
   const figure = about.fitness != null && look.level !== "far" && look.scale >= 0.8;
   const room = box.w - 18 - beside - (figure ? size * 2.4 : 0);
   const bar = about.fitness != null || part.group;
@@ -65,8 +66,8 @@ export function Node(props) {
           ${bar && html`<rect class="track" x="9" y=${box.h - 9} width=${box.w - 18} height="4" rx="2" />`}
           ${about.fitness != null && html`<rect
             class="bar" x="9" y=${box.h - 9} width=${(box.w - 18) * about.fitness} height="4" rx="2" />`}`}
-    ${status === "locked" && html`<${Lock} x=${box.w - 21} y=${baseline - 11} />`}
-    ${item.new && html`<circle class="new" cx=${box.w - 12} cy=${baseline - 4} r="4" />`}
+    ${status === "locked" && html`<${Lock} x=${box.w - 8 - size} y=${baseline} size=${size} />`}
+    ${item.new && html`<circle class="new" cx=${box.w - 4} cy="4" r=${size * 0.36} />`}
     ${about.nudge && html`<text class="nudge" x=${box.w} y="-2" font-size=${Math.max(10, size * 0.8)}>
       ${about.nudge > 0 ? "▲" : "▼"} ${signed(about.nudge)}</text>`}
     ${look.level === "near" && item.shape && html`<text class="shape" x=${box.w / 2} y=${box.h + 8} font-size="7.5">
@@ -109,8 +110,8 @@ export function Edge(props) {
     <title>${nameOf(part, props.about)}${shape ? `\n${shape}` : ""}</title>
     <path class="edge-hit" d=${path} />
     <path class="edge-line" d=${path} stroke-width=${1.25 + 4 * share} />
-    ${item.optional && html`<circle class="switch" cx=${x} cy=${y} r="7" />
-      ${item.status === "locked" && html`<${Lock} x=${x - 6} y=${y - 7} />`}
+    ${item.optional && html`<circle class="switch" cx=${x} cy=${y} r=${item.status === "locked" ? 11 : 7} />
+      ${item.status === "locked" && html`<${Lock} x=${x - 6} y=${y + 6} size="12" />`}
       ${item.status === "excluded" && html`<path class="cross" d=${`M${x - 3} ${y - 3}l6 6m0 -6l-6 6`} />`}`}
     ${shape && html`<text class="edge-label" x=${x} y=${y - 9} font-size=${look.level === "near" ? 7.5 : look.text * 0.9}>
       ${shape}</text>`}
