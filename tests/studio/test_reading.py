@@ -209,3 +209,45 @@ def test_an_engine_that_breaks_says_why_and_leaves_what_it_found(tmp_path, monke
     state = read(tmp_path / "run").state()
     assert (state["state"], state["error"]) == ("failed", "RuntimeError: out of luck")
     assert state["best"] is not None
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_candidates_are_judged_by_the_present_question(tmp_path, live):
+    """Steering twice: what was fit is not, and what was not is; whoever reads along or comes later sees the same."""
+    folder = drawn_run(tmp_path / "run", 12)
+    reading = read(folder)
+    for where in (["macs<=200000"], ["relus<=6000", "macs<=400000"]):
+        study = Study.open(folder)
+        assert study.steer("set_constraint", where=where).status == "accepted"
+        study.run(4)
+        if live:
+            before = reading.seq
+            reading.update()
+            assert len(reading.candidates(before)["ids"]) == len(reading.candidates()["ids"]), "every row is sent anew"
+    if not live:
+        reading = read(folder)
+    study = Study.open(folder)
+    rows = study.results().rows
+    fit = dict(zip(rows.candidate.tolist(), (rows.violation == 0).tolist(), strict=True))
+    found = reading.candidates()
+    assert found["feasible"] == [fit[c] and s == "done" for c, s in zip(found["ids"], found["status"], strict=True)]
+    assert 0 < sum(found["feasible"]) < len(found["ids"])
+    relus = dict(zip(rows.candidate.tolist(), rows.values[:, study.problem.column("relus")].tolist(), strict=True))
+    assert found["metrics"]["relus"] == [relus[c] for c in found["ids"]]
+    state = reading.state()
+    assert [c["text"] for c in state["constraints"]] == ["relus<=6000", "macs<=400000"]
+    assert state["best"]["arch"] == study.results().best().arch
+    revisions = reading.history()["revisions"]
+    assert [r["op"] for r in revisions] == ["start", "set_constraint", "set_constraint"]
+
+
+def test_places_do_not_depend_on_what_was_asked_before(tmp_path):
+    folder = drawn_run(tmp_path / "run", 5)
+    study = Study.open(folder)
+    study.send({"op": "add_option", "args": {"group": "first", "name": "a_pool", "op": "avg_pool"}})
+    study.run(2)
+    one, other = read(folder), read(folder)
+    late = other.layout(1)
+    assert [one.layout(0), one.layout(1)] == [other.layout(0), late]
+    kept = {n: box for n, box in one.layout(0)["nodes"].items() if not n.startswith("a_")}
+    assert all(late["nodes"][n] == box for n, box in kept.items())

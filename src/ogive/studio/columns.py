@@ -152,26 +152,25 @@ class Columns:
         """Remember how a candidate came to be drawn, said before what became of it."""
         self._origin[candidate] = (origin, parent, probability)
 
-    def touch(self, candidate: str, event: Event) -> None:
-        """Count a row as changed by an event, one that is given as text; anything else is no row."""
+    def touch(self, candidate: str, seq: int) -> None:
+        """Count the row of a candidate, given as text, as changed by an event; any other text is no row."""
         at = self._row.get(int(candidate)) if candidate.isdecimal() else None
         if at is not None:
-            self._seq[at] = event.seq
+            self._seq[at] = seq
 
-    def reassess(self, event: Event, rows: Rows, problem: Problem) -> None:
+    def reassess(self, seq: int, rows: Rows, problem: Problem) -> None:
         """See all candidates with the eyes of another question, from an event on.
 
         Parameters
         ----------
-        event : Event
-            What changed the question.
+        seq : int
         rows : Rows
             Every candidate under the new question; those that are none of its space are missing.
         problem : Problem
             The new question.
         """
         self._lists["feasible"] = [False] * len(self)
-        self._seq = [event.seq] * len(self)
+        self._seq = [seq] * len(self)
         for name in problem.metrics:
             self._metrics.setdefault(name, [None] * len(self))
         fit = (KNOWN[rows.status] & (rows.violation == 0)).tolist()

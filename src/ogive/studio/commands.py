@@ -86,7 +86,7 @@ def _pointless(run: Reading, op: Any, *, attended: bool) -> str | None:
     """Say why a command that starts or stops a run has nothing to start or stop."""
     if op in _NEEDS_WORK and not attended:
         return "nothing is running"
-    if op in ("resume", "step") and run.present == "done":
+    if op in ("resume", "step", "evaluate") and run.present == "done":
         return "the run has reached its number of trials; raise that first (set_budget)"
     return None
 

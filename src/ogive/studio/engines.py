@@ -74,7 +74,8 @@ class Engine:
         """
         if self.running or at_work(self.run):
             return
-        self._said.truncate(0)
+        self._said.seek(0)
+        self._said.truncate()
         how = ["-m", "ogive"] if self.keep else ["-c", _LEASHED]
         try:
             # A session of its own: Ctrl-C in the terminal is for the studio, which then ends it in good order.

@@ -75,7 +75,8 @@ class Reading:
         asked = self.study.problem
         self.steering: Steering = self.study.steering
         self._problems = Problems(self.config, asked, self.steering.revisions[0].settings)
-        self._question = self.settings.question
+        # Of the candidates read so far, of which there are none.
+        self._question = self.steering.revisions[0].settings.question
         self._state: dict[str, Any] = {"state": "stopped"}
         self._paused = False
         self._planned = self.config.trials
@@ -83,7 +84,7 @@ class Reading:
         self._since: float | None = None
         self._loss: list[dict[str, Any]] = []
         self._marks: list[dict[str, Any]] = []
-        self._layouts: dict[int, dict[str, Any]] = {}
+        self._layouts: list[dict[str, Any]] = []
         self._sizes: dict[str, int] = {}
         self._samplers: dict[str, dict[str, Any]] = {}
 
@@ -110,11 +111,13 @@ class Reading:
     def present(self) -> str:
         """The state of the run now: what its log says, unless the process that wrote it is gone or yet to begin."""
         told = str(self._state["state"])
-        if self.engine.fault is not None:
-            return "failed"
-        if told in RUNNING and not self._lively():
+        if told in RUNNING:
+            if self._lively():
+                return told
             # The process was killed.
             told = "stopped"
+        if self.engine.fault is not None:
+            return "failed"
         if told == "stopped" and self._paused:
             # It is paused when it is taken up again, whoever works on it in between.
             return "paused"
@@ -158,6 +161,9 @@ class Reading:
                         for event in some:
                             self._take(event)
                 self.seq = events[-1].seq
+                if self.settings.question != self._question:
+                    self._question = self.settings.question
+                    self.columns.reassess(self.seq, self.study.results().rows, self.problem)
             return same
 
     def _take(self, event: Event) -> None:
@@ -181,10 +187,7 @@ class Reading:
         if op in ("pause", "step", "resume"):
             self._paused = op != "resume"
         if "target" in args:
-            self.columns.touch(args["target"], event)
-        if self.settings.question != self._question:
-            self._question = self.settings.question
-            self.columns.reassess(event, self.study.results().rows, self.problem)
+            self.columns.touch(args["target"], event.seq)
 
     def _candidates(self, events: Sequence[Event]) -> None:
         """Take in proposals and outcomes of one revision."""
@@ -301,10 +304,10 @@ class Reading:
     def layout(self, rev: int | None = None) -> dict[str, Any]:
         """Return the places of a revision's parts; what did not change stays where it was before."""
         rev = self._revision(rev)
-        if rev not in self._layouts:
-            earlier = [r for r in self._layouts if r < rev]
-            previous = self._layouts[max(earlier)] if earlier else None
-            self._layouts[rev] = layout(drawing(self.problem_at(rev).space, self.template_task), previous)
+        # From the first one on, so that places do not depend on what was asked before.
+        for earlier in range(len(self._layouts), rev + 1):
+            drawn = drawing(self.problem_at(earlier).space, self.template_task)
+            self._layouts.append(layout(drawn, self._layouts[-1] if self._layouts else None))
         return {"rev": rev, **self._layouts[rev]}
 
     def _revision(self, rev: int | None) -> int:
