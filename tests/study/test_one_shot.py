@@ -165,9 +165,8 @@ def test_an_option_that_is_drawn_while_the_search_runs_is_trained_and_proposed(t
         )
         assert added.status == "accepted", added.reason
 
-    study = ask(trials=48, train={"epochs": 1}).run(16)
+    study = ask(trials=48, train={"epochs": 1}).run(32)
     draw(study)
-    study.run(16)
     study.run(16)
     space = study.problem.space
     row = [c.name for c in space.choices].index("b")
@@ -175,12 +174,17 @@ def test_an_option_that_is_drawn_while_the_search_runs_is_trained_and_proposed(t
     exposure = np.array([e.data["exposure"] for e in study.events(kinds=(SLICE,))][-1])
     assert exposure[row, code] > 0
     assert (study.results().rows.genotypes[:, row] == code).any()
+    second, third = (e.data["candidate"] for e in list(study.events(kinds=(SLICE,)))[1:])
+    epochs = study._engine.strategy._stamps[:, 0].tolist()
+    assert epochs == [(c >= second) + (c >= third) for c in range(40)], "evidence keeps its epoch in a new drawing"
+    assert len(set(epochs)) > 1
+    assert (study._engine.strategy._edits[:32, row] == 1).all(), "and counts less for the choice that was changed"
     assert len(loss_trace(study.events())) == 60
     assert study.confirm(seeds=1, baseline=1) is not None, "who is tested has the drawing of today"
     path = tmp_path / "run"
-    draw(ask(path, trials=48, train={"epochs": 1}).run(16))
+    draw(ask(path, trials=48, train={"epochs": 1}).run(32))
     for _ in range(2):
-        Study.open(path).run(16)
+        Study.open(path).run(8)
     same(Study.open(path), study)
 
 

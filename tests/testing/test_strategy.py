@@ -13,8 +13,8 @@ from ogive.testing.strategy import StrategySuite
 
 PLUGIN = Path(__file__).parents[2] / "examples" / "plugins" / "strategy.py"
 BUILT_IN = [
-    "arch2vec-bo", "arch2vec-rl", "bananas", "bo", "botorch", "darts", "enas", "evolution", "gdas", "gumbel", "local",
-    "lock", "nsga2", "optuna", "pc-darts", "pymoo", "random", "reinforce",
+    "arch2vec-bo", "arch2vec-rl", "bananas", "bo", "botorch", "darts", "enas", "evolution", "gdas", "guided", "gumbel",
+    "local", "lock", "nsga2", "optuna", "pc-darts", "pymoo", "random", "reinforce",
 ]  # fmt: skip
 QUICK = {
     "bananas": "bananas:steps=30",

@@ -1,7 +1,7 @@
 """Every method on the toy: what it proposes first, ranked again inside the supernet, against the table of 256 networks.
 
 The bar is that the median true rank over 5 seeds is within the best 15 %. GDAS misses it (docs/supernet.md) and is held
-to the best quarter. Recipes and the number of proposals were chosen once and stay.
+to the best quarter. Recipes and the number of proposals were chosen on seeds 0 to 4; these are others.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def test_the_best_of_the_first_proposals_is_a_good_network(name):
     rank = table["accuracy"].rank(ascending=False, method="min").to_numpy()
     _, epochs, share = RECIPES[name]
     ranks = []
-    for seed in range(5):
+    for seed in range(10, 15):
         trainer, strategy = train(name, space, seed, epochs)
         first = strategy.ask(FIRST)
         scores = [trainer.scorer(row)["accuracy"] for row in first]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ogive.strategies.guided import Guided
 from ogive.study.groups import Group
 from ogive.study.problem import Problem, Rows, Status
 from ogive.study.reassess import reassess, redrawn, tellable
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ogive.spaces.base import Genotypes
+    from ogive.spaces.base import Genotypes, Space
     from ogive.strategies.base import Strategy
     from ogive.study.engine import Engine
 
@@ -91,6 +92,14 @@ def tell_again(strategy: Strategy, known: Known, problem: Problem) -> None:
     rows = rows.take(tellable(rows, problem))
     if len(rows):
         strategy.tell(rows.genotypes, problem.worth(rows), rows.violation)
+
+
+def age(strategy: Strategy, before: Space, after: Space) -> None:
+    """Tell a strategy that keeps evidence which choices have other options than before."""
+    options = {c.name: c.options for c in before.choices}
+    edited = [i for i, c in enumerate(after.choices) if options.get(c.name, c.options) != c.options]
+    if edited and isinstance(strategy, Guided):
+        strategy.edited(edited)
 
 
 def adopt(engine: Engine, problem: Problem, known: Known, *, anew: bool) -> None:

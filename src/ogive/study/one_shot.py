@@ -22,6 +22,7 @@ from ogive.metrics.supernet import identity
 from ogive.strategies.base import Floats, get_strategy
 from ogive.strategies.gradient import Gradient
 from ogive.strategies.guided import Guided
+from ogive.study._changes import tell_again
 from ogive.training.samplers import Guided as GuidedSampler
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ogive.study.engine import Engine
     from ogive.study.events import Event, EventLog
     from ogive.study.problem import Problem
+    from ogive.study.steering import Steering
     from ogive.training.supernet_trainer import SupernetTrainer
 
 TICK = "train.tick"
@@ -161,6 +163,8 @@ class OneShot:
         self._slice = -1
         self._learnt: dict[int, list[list[float]] | None] = {}
         self._ends = {0}
+        self._firsts: dict[int, int] = {}
+        self._strategy: Strategy | None = None
 
     @classmethod
     def of(cls, config: StudyConfig, folder: Path | None) -> Self | None:
@@ -184,6 +188,7 @@ class OneShot:
         self._slice = -1
         self._learnt = {data["slice"]: data.get("logits") for data in done}
         self._ends = {0} | {data["steps"] for data in done}
+        self._firsts = {data["slice"]: data["candidate"] for data in done}
 
     def serve(self, problem: Problem) -> None:
         """Let the supernet be read for a study that does not run now."""
@@ -241,7 +246,7 @@ class OneShot:
         DivergedError
             If the training diverges.
         """
-        strategy = engine.strategy
+        self._strategy = strategy = engine.strategy
         self._space = strategy.space
         batches = engine.turn // 2  # an ask and a tell each
         number, end = self.slices.due(batches, self._batches, self._as_it_is.total_steps)
@@ -282,6 +287,19 @@ class OneShot:
             self._tick(losses, engine)
         self._save()
 
+    def retell(self, engine: Engine, before: Steering, after: Steering) -> None:  # noqa: ARG002 - a hook of the engine
+        """Give a strategy that was begun anew, and told everything at once, the evidence epochs of what it was told."""
+        strategy = engine.strategy
+        if strategy is self._strategy or not isinstance(strategy, Guided):
+            return
+        self._strategy = strategy
+        for number in range(1, self._slice + 1):
+            strategy.refreshed()
+            strategy.new_epoch()
+            first = self._firsts[number]
+            later = [(problem, rows.take(rows.candidate >= first)) for problem, rows in engine.told]
+            tell_again(strategy, later, engine.problem)
+
     def _tick(self, losses: list[float], engine: Engine) -> None:
         first = self.trainer.steps_done - len(losses)
         engine.journal.append([(TICK, {"step": first, "loss": losses, "total": self.trainer.total_steps})])
@@ -291,10 +309,12 @@ class OneShot:
         if number not in self._learnt:
             trainer = self._as_it_is
             logits = trainer.sampler.logits().tolist() if isinstance(strategy, Gradient) else None  # type: ignore[attr-defined]
-            facts = {"slice": number, "steps": trainer.steps_done, "exposure": trainer.supernet.exposure.tolist()}
+            facts = {"slice": number, "steps": trainer.steps_done, "candidate": engine.asked}
+            facts["exposure"] = trainer.supernet.exposure.tolist()
             engine.journal.append([(SLICE, facts if logits is None else facts | {"logits": logits})])
             self._learnt[number] = logits
             self._ends.add(trainer.steps_done)
+            self._firsts[number] = engine.asked
         learnt = self._learnt[number]
         if isinstance(strategy, Gradient) and learnt is not None:
             strategy.learn(np.array(learnt))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ogive._errors import OgiveError, StorageError
-from ogive.study._changes import adopt, insert, is_new_measurement, settled, tell_again, withdraw
+from ogive.study._changes import adopt, age, insert, is_new_measurement, settled, tell_again, withdraw
 from ogive.study.journal import APPLIED
 from ogive.study.operations import Command
 from ogive.study.reassess import reassess
@@ -280,6 +280,7 @@ class Pilot:
         equip(strategy, state, self.crew)
         for hook in engine.on_steered:
             hook(engine, old, state)
+        age(strategy, old.whole, state.whole)
         if posted is not None and before.trials != after.trials:
             engine.budget = after.trials or engine.asked_for
 

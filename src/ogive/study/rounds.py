@@ -138,6 +138,7 @@ class Rounds(Steered):
             if self.one_shot is not None:
                 self.one_shot.take_up(problem, log)
                 engine.before_ask.append(self.one_shot.prepare)
+                engine.on_steered.append(self.one_shot.retell)
         else:
             self._pilot.join(crew)
             engine.journal.log, engine.executor = log, crew.executor_of(self._pilot.steering)
