@@ -173,7 +173,8 @@ def _suggestions(space: Space, found: Evidence, seen: Known) -> list[dict[str, A
         best = int(seen.rows.candidate[s.best])
         out.append(
             {"id": f"{name}|{s.sibling}", "option": name, "group": s.choice, "sibling": rival, "action": "exclude"}
-            | {"text": text, "removes": s.removes, "share": s.share, "loses": best}
+            | {"text": text, "removes": s.removes, "share": s.share, "loses": best, "n": s.n, "fitness": s.fitness}
+            | {"sibling_fitness": s.sibling_fitness, "contrast": s.contrast, "low": s.low, "high": s.high}
         )
     return out
 

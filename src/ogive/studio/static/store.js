@@ -9,27 +9,133 @@ const LOOK_MS = 3000;
 
 /** Runs of this server: [{name, state, space, trials}]. */
 export const runs = signal([]);
-/** Snapshot of the run (`/api/state`), null until it is there. */
-export const run = signal(null);
-/** The drawing: {template, layout} of the present revision, null until it is there. */
-export const drawing = signal(null);
 /** "connecting", "live", "reconnecting" or "closed" (another login is needed). */
 export const connection = signal("connecting");
-/** What went wrong with the last request, null if nothing. */
-export const trouble = signal(null);
+
+// ---- answers of the server, asked for again when an event makes them old
+
+const resources = [];
+let frame = 0;
+
+/**
+ * An answer of the server that events make old. `data` and `error` are signals; `kinds` says by which events
+ * (prefixes), `pause` how many milliseconds apart it is asked for at most. It is asked for while somebody uses it.
+ */
+class Resource {
+  constructor(load, kinds, pause, take = () => {}) {
+    Object.assign(this, { load, kinds, pause, take, users: 0, stale: true, busy: false, asked: -Infinity });
+    this.data = signal(null);
+    this.error = signal(null);
+    resources.push(this);
+  }
+
+  touch() {
+    this.stale = true;
+    schedule();
+  }
+
+  /** Have it asked for until the function that this returns is called. */
+  use() {
+    this.users++;
+    schedule();
+    return () => this.users--;
+  }
+
+  get due() {
+    return this.stale && !this.busy && this.users > 0 && run.value !== null && connection.value !== "closed";
+  }
+
+  async refresh() {
+    Object.assign(this, { stale: false, busy: true, asked: performance.now() });
+    const asked = generation;
+    try {
+      const data = await this.load();
+      if (asked !== generation) return;
+      this.take(data);
+      batch(() => ((this.data.value = data), (this.error.value = null)));
+    } catch (error) {
+      if (asked === generation) this.error.value = error.message;
+    } finally {
+      this.busy = false;
+      if (this.stale) schedule();
+    }
+  }
+}
+
+/** Make an answer that views use with `useResource` (see panes.js). */
+export function resource(path, kinds, pause = 400) {
+  return new Resource(() => get(path), kinds, pause);
+}
+
+const state = new Resource(
+  () => get("state"),
+  ["run.state", "command.", "template.rev", "budget", "eval.done", "eval.failed", "checkpoint"],
+  100,
+);
+/** Snapshot of the run (`/api/state`), null until it is there. */
+export const run = state.data;
+
+const drawn = new Resource(
+  async () => {
+    const [template, layout] = await Promise.all([get("template"), get("layout")]);
+    return { template, layout };
+  },
+  ["template.rev", "command.applied"],
+  50,
+);
+/** The drawing: {template, layout} of the present revision, null until it is there. */
+export const drawing = drawn.data;
+
+const rows = new Rows();
+const added = new Resource(
+  () => get(`candidates?after=${rows.seq}`),
+  ["eval.", "proposal", "command.applied", "template.rev"],
+  100,
+  (found) => rows.take(found),
+);
+
+export const series = resource("series", ["eval.done", "train.tick", "run.state", "command.applied", "checkpoint"]);
+export const history = resource("history", ["command.", "template.rev", "checkpoint"], 100);
+export const evidence = resource("evidence", ["eval.done", "fitness.delta", "command.applied", "template.rev"], 600);
+export const trust = resource("trust", ["trust.", "eval.done", "command.applied"], 1000);
+
+const WORKING = new Set(["warming", "searching", "training"]);
+
+/** What a person or the engine did, [{t, text, person, working}]; of a run's states only where work begins or ends. */
+export const marks = computed(() => {
+  let working = false;
+  return (series.data.value?.marks ?? []).flatMap(({ t, kind, text }) => {
+    if (kind !== "run.state") return { t, text, person: kind.startsWith("command") };
+    if (WORKING.has(text) === working && working) return [];
+    working = WORKING.has(text);
+    return { t, text, person: false, working };
+  });
+});
+
 /** Whether nothing can be changed, and why: null, or a sentence for the title of a button. */
 export const readOnly = computed(() =>
   run.value?.read_only ? "The studio was started read-only." : connection.value === "closed" ? "Not logged in." : null,
 );
 
-// ---- candidates
+/** What could not be asked, null if nothing. */
+export const trouble = computed(() => failure.value ?? state.error.value ?? drawn.error.value ?? added.error.value);
+const failure = signal(null);
 
-const rows = new Rows();
-const version = signal(0);
+/** Ask again what is old, at most once a frame, and not before its pause is over. */
+function schedule() {
+  frame ||= requestAnimationFrame(() => {
+    frame = 0;
+    const now = performance.now();
+    const due = resources.filter((r) => r.due);
+    for (const r of due.filter((r) => now - r.asked >= r.pause)) r.refresh();
+    const waits = due.filter((r) => r.due).map((r) => r.pause - (now - r.asked));
+    if (waits.length) setTimeout(schedule, Math.min(...waits));
+  });
+}
 
 /** Candidates in columns (see rows.js); whoever calls this in a view or effect is told of new ones. */
 export function candidates() {
-  version.value;
+  added.data.value;
   return rows;
 }
 
@@ -63,113 +169,6 @@ export function select(change = nothing) {
 export function inTime(row) {
   const time = selection.value.time;
   return !time || (rows.ts[row] >= time[0] && rows.ts[row] <= time[1]);
-}
-
-// ---- answers of the server, asked for again when an event makes them old
-
-const resources = [];
-let frame = 0;
-
-/**
- * An answer of the server that events make old. `data` and `error` are signals; `kinds` says by which events
- * (prefixes), `pause` how many milliseconds apart it is asked for at most. It is asked for while somebody uses it.
- */
-class Resource {
-  constructor(load, kinds, pause, users = 0) {
-    Object.assign(this, { load, kinds, pause, users, stale: true, busy: false, asked: -Infinity });
-    this.data = signal(null);
-    this.error = signal(null);
-    resources.push(this);
-  }
-
-  touch() {
-    this.stale = true;
-    schedule();
-  }
-
-  /** Have it asked for until the function that this returns is called. */
-  use() {
-    this.users++;
-    schedule();
-    return () => this.users--;
-  }
-
-  get due() {
-    return this.stale && !this.busy && this.users > 0 && connection.value !== "closed";
-  }
-
-  async refresh() {
-    Object.assign(this, { stale: false, busy: true, asked: performance.now() });
-    const asked = generation;
-    try {
-      const data = await this.load();
-      if (asked === generation) batch(() => ((this.data.value = data), (this.error.value = null)));
-    } catch (error) {
-      if (asked === generation) this.error.value = error.message;
-    } finally {
-      this.busy = false;
-      if (this.stale) schedule();
-    }
-  }
-}
-
-/** Make an answer that views use with `useResource` (see panes.js). */
-export function resource(path, kinds, pause = 400) {
-  return new Resource(() => get(path), kinds, pause);
-}
-
-const state = new Resource(
-  async () => (run.value = await get("state")),
-  ["run.state", "command.", "template.rev", "budget", "eval.done", "eval.failed", "checkpoint"],
-  100,
-  1,
-);
-const drawn = new Resource(
-  async () => {
-    const [template, layout] = await Promise.all([get("template"), get("layout")]);
-    drawing.value = { template, layout };
-  },
-  ["template.rev", "command.applied"],
-  50,
-  1,
-);
-const drawnCandidates = new Resource(
-  async () => {
-    rows.take(await get(`candidates?after=${rows.seq}`));
-    version.value++;
-  },
-  ["eval.", "proposal", "command.applied", "template.rev"],
-  100,
-  1,
-);
-export const series = resource("series", ["eval.done", "train.tick", "run.state", "command.applied", "checkpoint"]);
-export const history = resource("history", ["command.", "template.rev", "checkpoint"], 100);
-export const evidence = resource("evidence", ["eval.done", "fitness.delta", "command.applied", "template.rev"], 600);
-export const trust = resource("trust", ["trust.update", "eval.done", "command.applied"], 1000);
-
-const WORKING = new Set(["warming", "searching", "training"]);
-
-/** What a person or the engine did, [{t, text, person, working}]; of a run's states only where work begins or ends. */
-export const marks = computed(() => {
-  let working = false;
-  return (series.data.value?.marks ?? []).flatMap(({ t, kind, text }) => {
-    if (kind !== "run.state") return { t, text, person: kind.startsWith("command") };
-    if (WORKING.has(text) === working && working) return [];
-    working = WORKING.has(text);
-    return { t, text, person: false, working };
-  });
-});
-
-/** Ask again what is old, at most once a frame, and not before its pause is over. */
-function schedule() {
-  frame ||= requestAnimationFrame(() => {
-    frame = 0;
-    const now = performance.now();
-    const due = resources.filter((r) => r.due);
-    for (const r of due.filter((r) => now - r.asked >= r.pause)) r.refresh();
-    const waits = due.filter((r) => r.due).map((r) => r.pause - (now - r.asked));
-    if (waits.length) setTimeout(schedule, Math.min(...waits));
-  });
 }
 
 // ---- events
@@ -210,7 +209,7 @@ async function catchUp() {
       for (const event of found) if (asked === generation && event.seq === seen + 1) apply(event);
     }
   } catch (error) {
-    trouble.value = error.message;
+    failure.value = error.message;
   } finally {
     catchingUp = false;
   }
@@ -224,23 +223,25 @@ function told(status) {
 
 /** Forget the run and take a new snapshot of it. */
 async function restart() {
-  generation++;
+  const asked = ++generation;
   leave?.();
   batch(() => {
     rows.clear();
-    version.value++;
-    run.value = drawing.value = trouble.value = null;
-    connection.value = "connecting";
+    [failure.value, connection.value] = [null, "connecting"];
     for (const r of resources) r.data.value = r.error.value = null;
   });
   try {
-    runs.value = (await get("runs")).runs;
-    run.value = await get("state");
+    const [listed, snapshot] = await Promise.all([get("runs"), get("state")]);
+    if (asked !== generation) return;
+    [runs.value, run.value] = [listed.runs, snapshot];
     seen = run.value.seq;
     leave = follow(() => seen, receive, told);
     for (const r of resources) r.touch();
   } catch (error) {
-    trouble.value = error.message;
+    if (asked !== generation) return;
+    // A link may name a run of another server.
+    if (error.status === 404 && chosen.value !== null) return open(null);
+    failure.value = error.message;
     connection.value = error.status === 401 ? "closed" : "reconnecting";
     if (connection.value === "reconnecting") setTimeout(restart, 1000);
   }
@@ -305,6 +306,7 @@ export function start() {
     restart();
   };
   addEventListener("hashchange", open);
+  for (const r of [state, drawn, added]) r.use();
   setInterval(() => document.hidden || (connection.value === "live" && state.touch()), LOOK_MS);
   let timer = 0;
   open();
