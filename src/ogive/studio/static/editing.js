@@ -151,7 +151,7 @@ export function homesOf(op) {
 export function addBlock(op, home, place) {
   const part = parts.value.get(home);
   const group = part?.kind === "group" ? part.id : part?.group;
-  const name = fresh(op);
+  const name = fresh(group ? prefix(group) + op : op);
   if (op === GROUP && part?.kind === "edge") {
     const options = [{ id: fresh("identity"), op: "identity" }];
     return attempt("add_group", { name, options, on: home }, place);
@@ -159,6 +159,12 @@ export function addBlock(op, home, place) {
   if (op !== GROUP && group) return attempt("add_option", { group, name, op }, place);
   if (op !== GROUP && part?.kind === "edge") return attempt("add_node", { name, op, on: home }, place);
   return refuse(`Drop it on ${op === GROUP ? "an edge" : "a group or an edge"}.`, place);
+}
+
+/** Return what the ids of a group's options begin with. */
+function prefix(group) {
+  const { item, short } = parts.value.get(parts.value.get(group).item.options[0]);
+  return item.label.slice(0, item.label.length - short.length);
 }
 
 /** Return an id that no part of the run has or had. */

@@ -1,7 +1,7 @@
 // How a node, a group and an edge of the drawing look.
 
 import { html } from "/static/vendor/preact.js";
-import { cardinality, halfway, line, nameOf, signed } from "/static/graph.js";
+import { cardinality, halfway, line, nameOf } from "/static/graph.js";
 
 const LOCK = "M2 5.5h8v5.5h-8zM3.6 5.5v-2a2.4 2.4 0 0 1 4.8 0v2";
 const CHAR = 0.56;
@@ -16,7 +16,6 @@ function common({ part, about, look, testid, marks }) {
   const { id, item } = part;
   const { selected, marked, used, idle, pending, target } = marks;
   return {
-    id: null,
     role: "button",
     tabindex: look.active === id ? 0 : -1,
     "aria-label": nameOf(part, about),
@@ -47,32 +46,32 @@ function Ports({ box, reads, editable }) {
 /** A block: bar = fitness, thickness of the border = how many measured candidates use it. */
 export function Node(props) {
   const { part, about, look, ring } = props;
-  const { item, box, ins } = part;
+  const { item, box } = part;
   const status = item.status ?? "free";
   const size = look.text;
   const beside = (status === "locked" ? size + 4 : 0);
-  const figure = about.fitness != null && look.level !== "far" && look.scale >= 0.8;
-  const room = box.w - 18 - beside - (figure ? size * 2.4 : 0);
+  const nudge = about.nudge ? `${about.nudge > 0 ? "▲" : "▼"}${Math.abs(about.nudge).toFixed(1)}` : "";
+  const figure = [nudge, about.fitness != null && look.scale >= 0.8 && about.fitness.toFixed(2)].filter(Boolean).join("  ");
+  const room = box.w - 18 - beside - figure.length * size * CHAR;
+  const thick = Math.min(6, Math.max(4, 3 / look.scale));
+  const level = box.h - 6 - thick;
   const bar = about.fitness != null || part.group;
-  const baseline = bar ? (box.h - 9 + size * 0.7) / 2 : (box.h + size * 0.7) / 2;
+  const baseline = ((bar ? level : box.h) + size * 0.68) / 2;
   return html`<g ...${common({ ...props, testid: `node-${item.id}` })} class="node" transform=${`translate(${box.x},${box.y})`}>
     <title>${describe(part, about)}</title>
     <rect class="node-box" width=${box.w} height=${box.h} rx="8" stroke-width=${1 + 3 * ring} />
     ${look.level === "far"
       ? part.group && html`<rect class="bar" x="6" y="10" width=${(box.w - 12) * props.share} height=${box.h - 20} rx="4" />`
       : html`<text class="node-label" x="9" y=${baseline} font-size=${size}>${fitted(part.short, room, size)}</text>
-          ${figure && html`<text class="node-figure" x=${box.w - 9 - beside} y=${baseline} font-size=${size * 0.92}>
-            ${about.fitness.toFixed(2)}</text>`}
-          ${bar && html`<rect class="track" x="9" y=${box.h - 9} width=${box.w - 18} height="4" rx="2" />`}
+          <text class="node-figure" x=${box.w - 9 - beside} y=${baseline} font-size=${size * 0.92}>${figure}</text>
+          ${bar && html`<rect class="track" x="9" y=${level} width=${box.w - 18} height=${thick} rx=${thick / 2} />`}
           ${about.fitness != null && html`<rect
-            class="bar" x="9" y=${box.h - 9} width=${(box.w - 18) * about.fitness} height="4" rx="2" />`}`}
+            class="bar" x="9" y=${level} width=${(box.w - 18) * about.fitness} height=${thick} rx=${thick / 2} />`}`}
     ${status === "locked" && html`<${Lock} x=${box.w - 8 - size} y=${baseline} size=${size} />`}
     ${item.new && html`<circle class="new" cx=${box.w - 4} cy="4" r=${size * 0.36} />`}
-    ${about.nudge && html`<text class="nudge" x=${box.w} y="-2" font-size=${Math.max(10, size * 0.8)}>
-      ${about.nudge > 0 ? "▲" : "▼"} ${signed(about.nudge)}</text>`}
     ${look.level === "near" && item.shape && html`<text class="shape" x=${box.w / 2} y=${box.h + 8} font-size="7.5">
       ${item.shape}</text>`}
-    <${Ports} box=${box} reads=${ins.length > 0 || item.op !== "input"} editable=${look.editable && item.op !== "output"} />
+    <${Ports} box=${box} reads=${item.op !== "input"} editable=${look.editable && item.op !== "output"} />
   </g>`;
 }
 

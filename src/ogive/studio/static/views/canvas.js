@@ -11,7 +11,7 @@ import { Menu, Popup } from "/static/menu.js";
 import { Empty, useResource, useSize } from "/static/panes.js";
 import { candidates, drawing, evidence, hovered, markedParts, run, select, selectedNodes, selection } from "/static/store.js";
 
-const [LEAST, MOST] = [0.15, 4];
+const MOST = 4;
 const READABLE = 0.45;
 const FAR = 0.4;
 const NEAR = 1.5;
@@ -40,17 +40,23 @@ describe("Template", {
   "+ − 0": "zoom in, zoom out, fit",
 });
 
-function zoomTo(k, x, y) {
+/** The zoom at which all of the drawing is in sight. */
+function whole({ width, height }) {
+  const { layout } = drawing.value;
+  return Math.min(width / layout.width, height / layout.height);
+}
+
+/** Zoom by a factor about a point of the canvas. */
+function zoom(factor, size, [x, y] = [size.width / 2, size.height / 2]) {
   const old = camera.value;
-  const next = Math.min(MOST, Math.max(LEAST, k));
+  const next = Math.min(MOST, Math.max(Math.min(READABLE, whole(size)) * 0.9, old.k * factor));
   camera.value = { k: next, x: x - ((x - old.x) * next) / old.k, y: y - ((y - old.y) * next) / old.k };
 }
 
 /** Show all of the drawing, or from its left end on what can be read of it. */
 function fit({ width, height }) {
   const { layout } = drawing.value;
-  const whole = Math.min(width / layout.width, height / layout.height);
-  const k = Math.min(1.25, Math.max(whole, READABLE));
+  const k = Math.min(1.25, Math.max(whole({ width, height }), READABLE));
   const left = (space, size) => (size * k > space ? 0 : (space - size * k) / 2);
   camera.value = { k, x: left(width, layout.width), y: (height - layout.height * k) / 2 };
 }
@@ -205,7 +211,7 @@ function handlers(ref, size) {
     },
     onWheel(event) {
       event.preventDefault();
-      zoomTo(camera.value.k * Math.exp(-event.deltaY * 0.0015), ...local(event));
+      zoom(Math.exp(-event.deltaY * 0.0015), size, local(event));
     },
     onKeyDown(event) {
       const id = partAt(event);
@@ -231,8 +237,8 @@ function pressed({ key, shiftKey }, id, go, size) {
     say("No edge drawn.");
   } else if (key === "Enter" || key === " ") pick(id, shiftKey);
   else if (key === "ContextMenu" || (key === "F10" && shiftKey)) open("menu", id, placeOf(id));
-  else if (key === "+" || key === "=") zoomTo(camera.value.k * 1.25, size.width / 2, size.height / 2);
-  else if (key === "-") zoomTo(camera.value.k / 1.25, size.width / 2, size.height / 2);
+  else if (key === "+" || key === "=") zoom(1.25, size);
+  else if (key === "-") zoom(0.8, size);
   else if (key === "0") fit(size);
   else if (key === "Escape" && refusal.value) refusal.value = null;
   else return press(key === "Backspace" ? "Delete" : key, id);
@@ -289,11 +295,10 @@ function Refusal({ text, x, y }) {
 }
 
 function Tools({ size }) {
-  const by = (factor) => () => zoomTo(camera.value.k * factor, size.width / 2, size.height / 2);
   const link = linking.value;
   return html`<div class="tools canvas-tools">
-    <button class="button-plain" aria-label="Zoom out" title="Zoom out (−)" onClick=${by(0.8)}>−</button>
-    <button class="button-plain" aria-label="Zoom in" title="Zoom in (+)" onClick=${by(1.25)}>+</button>
+    <button class="button-plain" aria-label="Zoom out" title="Zoom out (−)" onClick=${() => zoom(0.8, size)}>−</button>
+    <button class="button-plain" aria-label="Zoom in" title="Zoom in (+)" onClick=${() => zoom(1.25, size)}>+</button>
     <button class="button-plain" title="Show all (0)" onClick=${() => fit(size)}>Fit</button>
     <span class="muted canvas-hint">
       ${link ? `Connect ${link.source}: choose its target, Escape leaves it.` : "bar: fitness · border: n · line: share"}

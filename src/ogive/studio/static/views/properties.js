@@ -91,8 +91,8 @@ export function Properties() {
   return html`<section class="properties" aria-label=${`Properties of ${id}`} key=${id}>
     <h3>${kind === "edge" ? `${item.source} → ${item.target}` : item.label}</h3>
     <${Lines} lines=${lines} />
+    <${Actions} part=${part} />
     ${kind === "node" && template.editable && html`<${Arguments} key=${`${id} ${template.rev}`} item=${item} known=${known} why=${why} />`}
     ${kind === "group" && template.editable && html`<${Cardinality} item=${item} why=${why} />`}
-    <${Actions} part=${part} />
   </section>`;
 }
