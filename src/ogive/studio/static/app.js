@@ -33,7 +33,7 @@ function Banner() {
       This page is no longer logged in. Open the address that <code>ogive studio</code> printed.
     </div>`;
   }
-  const text = run.value?.error ?? trouble.value;
+  const text = run.value?.error ?? (connection.value === "live" ? trouble.value : null);
   if (!text) return null;
   return html`<div class="banner" role="alert">
     <strong>${run.value?.error ? "The run failed." : "The server could not be asked."}</strong>

@@ -202,12 +202,13 @@ export function View() {
     <div class="tools">
       <ul class="legend">${Object.entries(LEGEND).map(([kind, text]) =>
         html`<li><span class=${`key key-${kind}`}></span>${text}</li>`)}</ul>
-      <span class="spring muted reading">${reading}</span>
+      <span class="spring"></span>
       ${selection.value.time && html`<button class="button" onClick=${() => select({ time: null })}>All times</button>`}
       <label class="check"><input type="checkbox" checked=${log} onChange=${(e) => setLog(e.target.checked)} />
         Log</label>
     </div>
     <div class="plots" ref=${ref}>
+      <span class="reading">${reading}</span>
       ${ready
         ? width > 0 && html`<${Plots} ...${{ rows, train, objective, log, width, height }} />`
         : html`<${Empty} title=${error ? "The timeline could not be read" : "Nothing has been measured yet"}>
