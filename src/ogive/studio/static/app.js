@@ -22,7 +22,7 @@ const RAIL = { name: "rail", label: "Width of the palette", least: 140, most: 40
 const SIDE = { name: "side", label: "Width of evidence and detail", least: 240, most: 720, first: 344 };
 const DOCK = { name: "dock", label: "Height of the lower panes", least: 140, most: 800, first: 304 };
 const HALF = { name: "half", label: "Width of map and timeline", least: 240, most: 1600, first: 560 };
-const UPPER = { name: "upper", label: "Height of evidence", least: 120, most: 900, first: 208 };
+const UPPER = { name: "upper", label: "Height of evidence", least: 120, most: 900, first: 240 };
 
 /** The address of the last events, as the server has them. */
 const log = () => address(`events?after=${Math.max(0, run.value.seq - LOG_EVENTS)}&limit=${LOG_EVENTS}`);
@@ -66,17 +66,17 @@ function Page() {
       <div class="upper">
         <${Pane} id="palette" views=${[["Palette", Palette]]} />
         <${Splitter} size=${RAIL} vertical />
-        <${Pane} id="canvas" views=${[["Template", Canvas]]} />
+        <${Pane} id="canvas" views=${[["Template", Canvas, true]]} />
         <${Splitter} size=${SIDE} vertical back />
         <div class="side">
-          <${Pane} id="evidence" views=${[["Evidence", Evidence], ["Trust", Trust]]} />
+          <${Pane} id="evidence" views=${[["Evidence", Evidence, true], ["Trust", Trust, true]]} />
           <${Splitter} size=${UPPER} />
           <${Pane} id="detail" views=${[["Detail", Detail]]} />
         </div>
       </div>
       <${Splitter} size=${DOCK} back />
       <div class="dock">
-        <${Pane} id="map" views=${[["Map", Map], ["Timeline", Timeline]]} />
+        <${Pane} id="map" views=${[["Map", Map, true], ["Timeline", Timeline, true]]} />
         <${Splitter} size=${HALF} vertical />
         <${Pane} id="table" views=${[["Candidates", Table], ["History", History]]} />
       </div>

@@ -1,6 +1,8 @@
 // The frame around the views: panes with tabs, bars between them that resize, and what every view needs of its pane.
 
 import { Component, createContext, html, useContext, useEffect, useRef, useState } from "/static/vendor/preact.js";
+import { savePicture } from "/static/picture.js";
+import { Icon } from "/static/widgets.js";
 
 const KEPT = "ogive-panes";
 const STEP = 16;
@@ -57,7 +59,10 @@ class Held extends Component {
   }
 }
 
-/** A pane: `views` is [[name, View], ...], shown one at a time behind tabs where there are several. */
+/**
+ * A pane: `views` is [[name, View, isPicture], ...], shown one at a time behind tabs where there are several; a
+ * picture can be saved.
+ */
 export function Pane({ id, views }) {
   const [open, setOpen] = useState(Math.min(kept[`tab-${id}`] ?? 0, views.length - 1));
   const choose = (at) => {
@@ -72,6 +77,7 @@ export function Pane({ id, views }) {
     event.currentTarget.children[at].focus();
     event.preventDefault();
   };
+  const picture = () => savePicture(document.getElementById(`panel-${views[open][0]}`), views[open][0].toLowerCase());
   const tab = ([name], at) => html`<button
     role="tab" id=${`tab-${name}`} aria-controls=${`panel-${name}`} aria-selected=${at === open}
     tabindex=${at === open ? 0 : -1} onClick=${() => choose(at)}>${name}</button>`;
@@ -81,6 +87,9 @@ export function Pane({ id, views }) {
       ${several
         ? html`<div role="tablist" onKeyDown=${onKeyDown}>${views.map(tab)}</div>`
         : html`<h2>${views[0][0]}</h2>`}
+      <span class="spring"></span>
+      ${views[open][2] && html`<button class="button-plain" aria-label=${`Save a picture of ${views[open][0]}`}
+        title="Save as a picture" onClick=${picture}><${Icon} name="save" /></button>`}
     </header>
     ${views.map(([name, View], at) => html`<div
       class="pane-body" key=${name} id=${`panel-${name}`} hidden=${at !== open}

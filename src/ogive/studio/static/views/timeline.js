@@ -150,7 +150,7 @@ function Plot({ data, looks, clock, size, describe }) {
     const [left, right] = (time ?? [0, 0]).map((t) => u.valToPos(clock.to(t), "x"));
     u.setSelect({ left, width: time ? Math.max(2, right - left) : 0, top: 0, height: u.over.clientHeight }, false);
   }, [shape, data, time]);
-  return html`<div class="plot" ref=${place} role="img" aria-label=${describe}></div>`;
+  return html`<div class="timeline-plot" ref=${place} role="img" aria-label=${describe}></div>`;
 }
 
 const line = (label, colour, more = {}) => ({ label, stroke: colour, width: 1.5, points: { show: false }, ...more });

@@ -52,8 +52,8 @@ function Help() {
   if (!helping.value) return null;
   const places = [...new Set(shortcuts.value.map((s) => s.place))];
   return html`<dialog class="dialog" ref=${show} aria-label="Shortcuts" onClose=${() => (helping.value = false)}>
-    <header><h2>Shortcuts</h2>
-      <form method="dialog"><button class="button-plain" aria-label="Close">×</button></form></header>
+    <div class="dialog-head"><h2>Shortcuts</h2>
+      <form method="dialog"><button class="button-plain" aria-label="Close">×</button></form></div>
     <div class="shortcuts">
       ${places.map((place) => html`<section><h3>${place}</h3><dl>
         ${shortcuts.value.filter((s) => s.place === place).map(({ keys, does }) =>
