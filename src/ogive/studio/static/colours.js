@@ -26,9 +26,13 @@ export function token(name) {
 const STEPS = ["440154", "472d7b", "3b528b", "2c728e", "21918c", "28ae80", "5ec962", "addc30", "fde725"];
 const RGB = STEPS.map((hex) => [0, 2, 4].map((i) => Number.parseInt(hex.slice(i, i + 2), 16)));
 
+// The part of it that stands out from the ground by 3 to 1, the best end the most: [worst, best].
+const PART = { light: [0.62, 0], dark: [0.38, 1] };
+
 /** Return the colour of a share from 0 (worst) to 1 (best) as CSS text. */
 export function ramp(share) {
-  const at = Math.min(1, Math.max(0, share)) * (RGB.length - 1);
+  const [worst, best] = PART[theme.value];
+  const at = (worst + Math.min(1, Math.max(0, share)) * (best - worst)) * (RGB.length - 1);
   const [low, high] = [RGB[Math.floor(at)], RGB[Math.ceil(at)]];
   return `rgb(${low.map((v, i) => Math.round(v + (high[i] - v) * (at % 1))).join(" ")})`;
 }

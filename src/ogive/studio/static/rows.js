@@ -1,11 +1,11 @@
 // Candidates in columns: numbers in typed arrays that grow by doubling, so that 50,000 of them cost a page little.
 
 const NUMBERS = { ids: Int32Array, rev: Int32Array, seconds: Float64Array, ts: Float64Array, probability: Float64Array };
-const OTHERS = ["arch", "parts", "origin", "status", "tags", "parent"];
+const OTHERS = ["arch", "parts", "origin", "status", "tags", "pinned", "parent"];
 
 /**
  * Row r is a candidate: `ids[r]`, `arch[r]`, `parts[r]` (indices into `partNames`), `origin[r]`, `status[r]`,
- * `tags[r]`, `parent[r]`, `rev[r]`, `seconds[r]`, `ts[r]`, `probability[r]`, `feasible[r]` (1 or 0) and
+ * `tags[r]`, `pinned[r]`, `parent[r]`, `rev[r]`, `seconds[r]`, `ts[r]`, `probability[r]`, `feasible[r]` (1 or 0) and
  * `metric(name)[r]` (NaN where unknown). Only the first `count` entries of a typed array mean something.
  */
 export class Rows {

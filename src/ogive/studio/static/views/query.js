@@ -32,7 +32,7 @@ export function compile(written, rows, template) {
   const tests = (written.match(/!?(?:"[^"]*"|[^\s"])+/g) ?? []).map((term) => {
     const not = /^!(?!=)./.test(term);
     const plain = not ? term.slice(1) : term;
-    const compared = COMPARISON.exec(plain);
+    const compared = !plain.includes("->") && COMPARISON.exec(plain);
     const test = compared ? comparison(rows, ...compared.slice(1)) : word(rows, template, plain.replaceAll('"', ""));
     return not ? (row) => !test(row) : test;
   });
@@ -66,7 +66,7 @@ function word(rows, template, written) {
     rows.status[row] === wanted ||
     rows.arch[row] === written ||
     rows.tags[row]?.includes(written) ||
-    (wanted === "pinned" && rows.pinned?.[row]) ||
+    (wanted === "pinned" && rows.pinned[row]) ||
     (wanted === "feasible" && rows.feasible[row] === 1);
   return (row) => rows.parts[row].some((part) => parts[part]) || own(row);
 }

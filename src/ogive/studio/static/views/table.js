@@ -10,6 +10,7 @@ import { filter, text } from "/static/views/query.js";
 import { duration, short } from "/static/widgets.js";
 
 const ROW = 24;
+const HEAD = 28;
 const SPARE = 6;
 const STEPS = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
 
@@ -21,17 +22,17 @@ let mine = null;
 
 describe("Candidates", {
   "↑↓": "go to another row (also PageUp, PageDown, Home, End)",
-  " ": "select the row (with Shift: from the last one, with Ctrl: one more)",
+  " ": "select the row (with Ctrl: one more; Shift and an arrow: the next one too)",
 });
 
 /** Columns as [{name, head, wide, value(row), show(value)}]: numbers have no `wide`. */
 const columns = computed(() => {
   const rows = candidates();
-  const order = objectives.value.map((o) => o.name);
+  const order = objectives.value.map((o) => o.name).filter((name) => rows.metrics.has(name));
   const metrics = [...order, ...[...rows.metrics.keys()].filter((name) => !order.includes(name))];
   const number = (name, values, show = short, head = name) => ({ name, head, show, value: (row) => values[row] });
   const word = (name, wide) => ({ name, head: name, wide, value: (row) => rows[name][row] ?? "", show: String });
-  const tags = (row) => [rows.pinned?.[row] && "pinned", ...(rows.tags[row] ?? [])].filter(Boolean).join(" ");
+  const tags = (row) => [rows.pinned[row] && "pinned", ...(rows.tags[row])].filter(Boolean).join(" ");
   return [
     number("id", rows.ids, String, "#"),
     ...metrics.map((name) => number(name, rows.metric(name))),
@@ -93,37 +94,38 @@ function save(kind) {
   const cells = (row) => columns.value.map((c) => c.value(row)).map((v) => (Number.isNaN(v) ? null : v));
   const names = columns.value.map((c) => c.name);
   const quoted = (v) => (/[",\n]/.test(v ?? "") ? `"${v.replaceAll('"', '""')}"` : (v ?? ""));
-  const written = kind === "csv"
+  const written = kind === "CSV"
     ? [names, ...order.value.map(cells)].map((line) => `${line.map(quoted).join(",")}\n`)
     : [JSON.stringify(order.value.map((row) => Object.fromEntries(cells(row).map((v, i) => [names[i], v]))), null, 1)];
-  const href = URL.createObjectURL(new Blob(written, { type: kind === "csv" ? "text/csv" : "application/json" }));
-  Object.assign(document.createElement("a"), { href, download: `${run.value.run.name}.${kind}` }).click();
+  const href = URL.createObjectURL(new Blob(written, { type: kind === "CSV" ? "text/csv" : "application/json" }));
+  Object.assign(document.createElement("a"), { href, download: `${run.value.run.name}.${kind.toLowerCase()}` }).click();
   setTimeout(() => URL.revokeObjectURL(href), 1000);
 }
 
+function Chip({ text, drop }) {
+  return html`<button class="chip table-chip" title="Show all again" onClick=${() => select(drop)}>${text} ×</button>`;
+}
+
 function Tools() {
-  const { error } = filter.value;
-  const [all, there] = [candidates().count, order.value.length];
+  const [all, there, { error }] = [candidates().count, order.value.length, filter.value];
   return html`<div class="tools">
-    <input class="field table-filter" type="search" aria-label="Filter candidates" placeholder="acc>0.7 conv3@stage2 !avg"
+    <input class="field table-filter" type="search" aria-label="Filter candidates" spellcheck=${false}
+      placeholder="acc>0.7 conv3@stage2 !avg" value=${text.value} aria-invalid=${Boolean(error)}
       title="name>number, part, part@group, origin, status, tag; ! for the opposite; all must hold"
-      spellcheck=${false} value=${text.value} aria-invalid=${Boolean(error)} aria-describedby="filter-error"
-      onInput=${(event) => (text.value = event.target.value)} />
+      aria-describedby="filter-error" onInput=${(event) => (text.value = event.target.value)} />
     <span class="muted num">${there === all ? all : `${there} of ${all}`}</span>
-    ${narrowed.value && html`<button class="chip table-chip" onClick=${() => select({ candidates: [] })}>
-      ${narrowed.value.length} selected ×</button>`}
-    ${selection.value.time && html`<button class="chip table-chip" onClick=${() => select({ time: null })}>
-      a stretch of time ×</button>`}
+    ${narrowed.value && html`<${Chip} text=${`${narrowed.value.length} selected`} drop=${{ candidates: [] }} />`}
+    ${selection.value.time && html`<${Chip} text="a stretch of time" drop=${{ time: null }} />`}
     <span class="spring"></span>
-    ${["csv", "json"].map((kind) => html`<button class="button-plain" title=${`Save these rows as ${kind.toUpperCase()}`}
-      disabled=${!there} onClick=${() => save(kind)}>${kind.toUpperCase()}</button>`)}
+    ${["CSV", "JSON"].map((kind) => html`<button class="button-plain" title=${`Save these rows as ${kind}`}
+      disabled=${!there} onClick=${() => save(kind)}>${kind}</button>`)}
     <span id="filter-error" class="table-error">${error}</span>
   </div>`;
 }
 
-function Head({ template }) {
+function Head({ style }) {
   const { name: by, down } = sorted();
-  return html`<div class="table-row table-head" role="row" aria-rowindex="1" style=${template}>
+  return html`<div class="table-row table-head" role="row" aria-rowindex="1" style=${style}>
     ${columns.value.map(({ name, head, wide }) => html`<div role="columnheader" class=${wide ? "" : "num"} key=${name}
       aria-sort=${by === name ? (down ? "descending" : "ascending") : "none"}>
       <button class="table-sort" title=${head} onClick=${() => (sorting.value = { name, down: by === name && !down })}>
@@ -131,64 +133,62 @@ function Head({ template }) {
   </div>`;
 }
 
-function Line({ row, at, template }) {
+function Line({ row, at, style }) {
   const id = candidates().ids[row];
-  const click = (event) => pick(at, event.ctrlKey || event.metaKey, event.shiftKey);
   return html`<div class="table-row" role="row" id=${`candidate-${id}`} data-id=${id} aria-rowindex=${at + 2}
     aria-selected=${selectedCandidates.value.has(id)} data-active=${active() === id}
-    style=${{ ...template, transform: `translateY(${at * ROW}px)` }} onClick=${click}
+    style=${{ ...style, transform: `translateY(${at * ROW}px)` }}
+    onClick=${(event) => pick(at, event.ctrlKey || event.metaKey, event.shiftKey)}
     onPointerEnter=${() => (hovered.value = { candidate: id })}>
-    ${columns.value.map(({ name, wide, value, show }) => html`<div role="gridcell" class=${wide ? "" : "num"} key=${name}
-      title=${wide ? value(row) : null}>${show(value(row))}</div>`)}
+    ${columns.value.map(({ name, wide, value, show }) => html`<div
+      role="gridcell" class=${wide ? "" : "num"} key=${name} title=${wide ? value(row) : null}>${show(value(row))}</div>`)}
   </div>`;
 }
 
 export function View() {
   const shown = useContext(Shown);
-  const [ref, { height }] = useSize();
+  const [box, { height }] = useSize();
   const grid = useRef(null);
   const [top, setTop] = useState(0);
-  const ids = selection.value.candidates;
+  const [rows, picked] = [order.value, selection.value.candidates];
+  const at = rows.indexOf(candidates().rowOf.get(active()) ?? -1);
   useEffect(() => {
     // What was picked in the table itself does not narrow it.
-    if (ids !== mine) narrowed.value = ids.length > 1 ? ids : null;
-  }, [ids]);
-  const rows = order.value;
-  const at = rows.indexOf(candidates().rowOf.get(active()) ?? -1);
-  const reach = () => {
-    const box = grid.current;
-    if (at < 0 || !box) return;
-    const [from, room] = [at * ROW, box.clientHeight - 28];
-    if (from < box.scrollTop) box.scrollTop = from;
-    else if (from + ROW > box.scrollTop + room) box.scrollTop = from + ROW - room;
-  };
-  useEffect(reach, [active(), at, shown]);
+    if (picked !== mine) narrowed.value = picked.length > 1 ? picked : null;
+  }, [picked]);
+  useEffect(() => {
+    if (at < 0) return;
+    const [from, room] = [at * ROW, grid.current.clientHeight - HEAD];
+    const least = Math.max(from + ROW - room, Math.min(from, grid.current.scrollTop));
+    if (least !== grid.current.scrollTop) grid.current.scrollTop = least;
+  }, [at, shown]);
   const onKeyDown = (event) => {
-    if (event.target !== grid.current) return;
-    const step = STEPS[event.key];
-    if (step !== undefined && rows.length) {
+    const [step, more] = [STEPS[event.key], event.ctrlKey || event.metaKey];
+    if (event.target !== grid.current || !rows.length) return;
+    if (step !== undefined) {
       const next = Math.max(0, Math.min(rows.length - 1, at + step));
       hovered.value = { candidate: candidates().ids[rows[next]] };
-    } else if ((event.key === " " || event.key === "Enter") && at >= 0) pick(at, event.ctrlKey, event.shiftKey);
-    else if (event.key === "a" && (event.ctrlKey || event.metaKey)) choose(rows.map((row) => candidates().ids[row]));
+      if (event.shiftKey) pick(next, false, true);
+    } else if ((event.key === " " || event.key === "Enter") && at >= 0) pick(at, more, event.shiftKey);
+    else if (event.key === "a" && more) choose(rows.map((row) => candidates().ids[row]));
     else return;
     event.preventDefault();
   };
-  const widths = columns.value.map(({ wide, head }) => `${wide ?? Math.min(136, Math.max(64, 28 + 7 * head.length))}px`);
-  const template = { gridTemplateColumns: widths.join(" ") };
+  const width = ({ wide, head }) => `${wide ?? Math.min(136, Math.max(80, 28 + 7 * head.length))}px`;
+  const style = { gridTemplateColumns: columns.value.map(width).join(" ") };
   const first = Math.max(0, Math.floor(top / ROW) - SPARE);
-  const visible = rows.slice(first, first + Math.ceil(height / ROW) + 2 * SPARE);
+  const drawn = rows.slice(first, first + Math.ceil(height / ROW) + 2 * SPARE);
   return html`<${Tools} />
-    <div class="table-box" ref=${ref}>
+    <div class="table-box" ref=${box}>
       <div class="table-grid" ref=${grid} role="grid" tabindex="0" aria-label="Candidates" aria-multiselectable="true"
         aria-rowcount=${rows.length + 1} aria-activedescendant=${at >= 0 ? `candidate-${active()}` : null}
         data-testid="candidates" data-count=${rows.length} onKeyDown=${onKeyDown}
         onScroll=${(event) => setTop(event.target.scrollTop)} onPointerLeave=${() => (hovered.value = null)}>
-        <${Head} template=${template} />
+        <${Head} style=${style} />
         <div class="table-rows" role="rowgroup" style=${{ height: `${rows.length * ROW}px` }}>
-          ${visible.map((row, i) => html`<${Line} key=${row} row=${row} at=${first + i} template=${template} />`)}
+          ${drawn.map((row, i) => html`<${Line} key=${row} row=${row} at=${first + i} style=${style} />`)}
         </div>
-        ${rows.length === 0 && html`<${Empty} title=${candidates().count ? "No candidate meets the filter" : "No candidate yet"} />`}
+        ${!rows.length && html`<${Empty} title=${`No candidate ${candidates().count ? "meets the filter" : "yet"}`} />`}
       </div>
     </div>`;
 }
