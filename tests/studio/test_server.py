@@ -131,6 +131,20 @@ def test_several_runs_are_told_apart(run, tmp_path):
         assert (answer.status_code, "run" in answer.json()["error"]) == (404, True)
 
 
+def pause_and_see(client):
+    """Pause a run that other processes measure for: it is paused when these have ended, and nothing more comes."""
+    headers = {"X-CSRF-Token": client.get("/api/state").json()["csrf"]}
+    assert client.post("/api/commands", json={"op": "pause"}, headers=headers).status_code == 202
+    until = time.monotonic() + 60
+    while (state := client.get("/api/state").json())["state"] != "paused":
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    events = client.get("/api/events", params={"limit": 5000}).json()["events"]
+    assert [e["data"]["state"] for e in events if e["kind"] == "run.state"] == ["searching", "pausing", "paused"]
+    time.sleep(1.0)
+    assert client.get("/api/state").json()["budget"]["done"] == state["budget"]["done"]
+
+
 def test_a_live_run_is_followed(tmp_path):
     """Another process writes; candidates and state arrive without asking it."""
     folder = tmp_path / "live"
@@ -155,6 +169,7 @@ def test_a_live_run_is_followed(tmp_path):
             assert not set(later["ids"]) & {
                 i for i, s in zip(found["ids"], found["status"], strict=True) if s == "done"
             }, "only what changed"
+            pause_and_see(client)
     finally:
         search.terminate()
         search.wait(30)
