@@ -16,26 +16,19 @@ const STEPS = [0.01, 0.1, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 72
  * Without it, a night between two sessions would be most of the picture.
  */
 function workClock(events, first, last) {
-  const spans = [];
-  let since = null;
-  for (const { t, working } of events) {
-    if (working) since ??= t;
-    else if (working === undefined) continue;
-    else if (since !== null) [spans[spans.length], since] = [[since, t], null];
+  const points = [[first, 0]];
+  let going = true;
+  for (const { t, working = going } of [...events, { t: last }]) {
+    const [before, work] = points.at(-1);
+    points.push([t, going ? work + t - before : work]);
+    going = working;
   }
-  if (since !== null || !spans.length) spans.push([since ?? first, Math.max(last, since ?? first)]);
-  const starts = [];
-  let total = 0;
-  for (const [a, b] of spans) total = starts.push(total) && total + b - a;
-  const to = (ts) => {
-    const at = Math.max(0, spans.findLastIndex(([a]) => a <= ts));
-    return starts[at] + Math.min(Math.max(ts, spans[at][0]), spans[at][1]) - spans[at][0];
+  const along = (a, b) => (value) => {
+    const at = Math.max(1, points.findLastIndex((point, i) => i < points.length - 1 && point[a] <= value) + 1);
+    const [low, high] = [points[at - 1], points[at]];
+    return low[b] + (high[a] > low[a] ? ((value - low[a]) / (high[a] - low[a])) * (high[b] - low[b]) : 0);
   };
-  const from = (seconds) => {
-    const at = Math.max(0, starts.findLastIndex((s) => s <= seconds));
-    return spans[at][0] + seconds - starts[at];
-  };
-  return { to, from };
+  return { to: along(0, 1), from: along(1, 0) };
 }
 
 /** Return [x, value, median of each batch of 8, best so far] of the first objective over evaluated candidates. */
@@ -91,64 +84,60 @@ function minutes(seconds) {
   return `${h ? `${h}:${String(m).padStart(2, "0")}` : m}:${String(s).padStart(2, "0")}`;
 }
 
-function options({ width, height, label, lines, log, last, marks, end, brush, read }) {
-  const muted = token("--muted");
+// What lies under the pointer, in words.
+const reading = signal("");
+
+function read({ cursor, data, series: lines }) {
+  if (!cursor.event) return;
+  const known = lines.slice(1).map(({ label }, i) => [label, data[i + 1][cursor.idx]]);
+  reading.value = known.filter(([, v]) => Number.isFinite(v)).map(([label, v]) => `${label} ${short(v)}`).join(", ");
+}
+
+/** Make the selected stretch of a plot the selected stretch of time. */
+function brush(plot, clock) {
+  const { left, width } = plot.select;
+  const at = (px) => Math.round(clock.from(plot.posToVal(px, "x")) * 1000) / 1000;
+  if (width > 3) select({ time: [at(left), at(left + width)] });
+  else if (selection.peek().time) select({ time: null });
+}
+
+/** Return how uPlot draws; `live` holds what changes without another plot: {clock, end, marks}. */
+function options({ width, height }, { label, lines, log, last }, live) {
   const font = "11px system-ui, sans-serif";
-  const axis = { stroke: muted, font, labelFont: font, grid: { stroke: token("--line"), width: 1 }, ticks: { show: false } };
+  const grid = { stroke: token("--line"), width: 1 };
+  const axis = { stroke: token("--muted"), font, labelFont: font, grid, ticks: { show: false } };
   const time = (_, ticks, __, ___, step) => ticks.map((s) => (step < 1 ? `${Number(s.toPrecision(3))} s` : minutes(s)));
   return {
-    width,
-    height,
-    legend: { show: false },
-    padding: [8, 12, 0, 0],
+    ...{ width, height, legend: { show: false }, padding: [8, 12, 0, 0], series: [{}, ...lines] },
     cursor: { drag: { x: true, y: false, setScale: false }, sync: { key: "timeline" }, points: { size: 6 } },
-    scales: { x: { time: false, range: () => [0, end.current] }, y: { distr: log ? 3 : 1 } },
+    scales: { x: { time: false, range: () => [0, live.current.end] }, y: { distr: log ? 3 : 1 } },
     axes: [
       { ...axis, grid: { show: false }, incrs: STEPS, values: last ? time : () => [], size: last ? 24 : 8 },
       { ...axis, label, labelSize: 16, size: 52, values: (_, ticks) => ticks.map((v) => (v === null ? "" : short(v))) },
     ],
-    series: [{}, ...lines],
-    hooks: { drawAxes: [(plot) => drawMarks(plot, marks)], setSelect: [brush], setCursor: [read] },
+    hooks: {
+      drawAxes: [(plot) => drawMarks(plot, live.current.marks)],
+      setSelect: [(plot) => brush(plot, live.current.clock)],
+      setCursor: [read],
+    },
   };
 }
 
-// What lies under the pointer, in words.
-const reading = signal("");
-
-function describeAt({ cursor: { idx }, data, series: lines }) {
-  if (idx === null || idx === undefined) return "";
-  const known = lines.slice(1).map(({ label }, i) => [label, data[i + 1][idx]]).filter(([, v]) => v !== undefined && v !== null);
-  return known.map(([label, v]) => `${label} ${short(v)}`).join(", ");
-}
-
 /** One plot; it is made anew when its size or looks change, and gets new data otherwise. */
-function Plot({ data, looks, clock, size, describe }) {
-  const place = useRef(null);
-  const plot = useRef(null);
-  const latest = useRef(clock);
-  latest.current = clock;
-  const now = useRef([]);
-  now.current.splice(0, Infinity, ...looks.marks);
-  const end = useRef(0);
-  end.current = looks.end;
+function Plot({ data, looks, live, size, describe }) {
+  const [place, plot, now] = [useRef(null), useRef(null), useRef(live)];
+  now.current = live;
   const shape = JSON.stringify([size, looks.log, looks.label, looks.last, theme.value]);
+  const time = selection.value.time;
   useEffect(() => {
-    const brush = (u) => {
-      const { left, width } = u.select;
-      const at = (px) => latest.current.from(u.posToVal(px, "x"));
-      if (width > 3) select({ time: [at(left), at(left + width)].map((t) => Math.round(t * 1000) / 1000) });
-      else if (selection.peek().time) select({ time: null });
-    };
-    const read = (u) => (reading.value = u.cursor.event ? describeAt(u) : reading.value);
-    plot.current = new uPlot(options({ ...looks, ...size, end, marks: now.current, brush, read }), data, place.current);
+    plot.current = new uPlot(options(size, looks, now), data, place.current);
     return () => plot.current.destroy();
   }, [shape]);
   useEffect(() => plot.current.setData(data), [data]);
-  const time = selection.value.time;
   useEffect(() => {
-    const u = plot.current;
-    const [left, right] = (time ?? [0, 0]).map((t) => u.valToPos(clock.to(t), "x"));
-    u.setSelect({ left, width: time ? Math.max(2, right - left) : 0, top: 0, height: u.over.clientHeight }, false);
+    const [left, right] = (time ?? [0, 0]).map((t) => plot.current.valToPos(live.clock.to(t), "x"));
+    const height = plot.current.over.clientHeight;
+    plot.current.setSelect({ left, width: time ? Math.max(2, right - left) : 0, top: 0, height }, false);
   }, [shape, data, time]);
   return html`<div class="timeline-plot" ref=${place} role="img" aria-label=${describe}></div>`;
 }
@@ -156,36 +145,35 @@ function Plot({ data, looks, clock, size, describe }) {
 const line = (label, colour, more = {}) => ({ label, stroke: colour, width: 1.5, points: { show: false }, ...more });
 const dots = (label, colour) => ({ label, stroke: colour, paths: () => null, points: { show: true, size: 3, fill: colour } });
 
-/** Return the first and last moment that anything is known of, in seconds of the epoch. */
-function span(rows, train) {
-  const times = [...marks.value.map((m) => m.t), ...train.slice(0, 1).map((p) => p.t), ...train.slice(-1).map((p) => p.t)];
-  for (let row = 0; row < rows.count; row++) if (rows.ts[row]) times.push(rows.ts[row]);
-  return times.reduce(([a, b], t) => [Math.min(a, t), Math.max(b, t)], [Infinity, 0]);
+/** Return all that is drawn: the clock, its end, the marks, values and losses in columns. */
+function drawn(rows, train, objective) {
+  const known = [...marks.value.map(({ t }) => t), ...train.map(({ t }) => t), ...rows.ts.subarray(0, rows.count)];
+  const [first, last] = known.filter(Boolean).reduce(([a, b], t) => [Math.min(a, t), Math.max(b, t)], [Infinity, 0]);
+  const clock = workClock(marks.value, first, last);
+  const lines = marks.value.map((m) => ({ ...m, x: clock.to(m.t) }));
+  const live = { clock, end: clock.to(last), marks: lines };
+  return { live, found: values(rows, objective, clock), loss: losses(train, clock) };
 }
 
 /** The plots, one below the other on the same clock. */
 function Plots({ rows, train, objective, log, width, height }) {
   const now = [rows.seq, train, objective, marks.value];
-  const { clock, end, found, loss } = useMemo(() => {
-    const [first, last] = span(rows, train);
-    const clock = workClock(marks.value, first, last);
-    return { clock, end: clock.to(last), found: values(rows, objective, clock), loss: losses(train, clock) };
-  }, now);
+  const { live, found, loss } = useMemo(() => drawn(rows, train, objective), now);
   const n = found[0].length;
   const both = n > 0 && train.length > 0;
   const size = { width, height: Math.floor(height / (both ? 2 : 1)) };
   if (size.height < 40) return null;
   const [faint, accent, text] = ["--line-strong", "--accent", "--text"].map(token);
-  const shared = { end, marks: marks.value.map((m) => ({ ...m, x: clock.to(m.t) })) };
   const label = objective.name.split("@")[0] + (objective.unit ? ` (${objective.unit})` : "");
   const best = { width: 2, paths: uPlot.paths.stepped({ align: 1 }) };
   const lines = [dots("candidate", faint), line("median", text, { spanGaps: true }), line("best", accent, best)];
+  const below = [line("loss", faint, { width: 1 }), line("smooth", text)];
   return html`
-    ${n > 0 && html`<${Plot} key="values" data=${found} clock=${clock} size=${size}
-      looks=${{ ...shared, label, lines, log: log && !both, last: !both }}
+    ${n > 0 && html`<${Plot} key="values" data=${found} live=${live} size=${size}
+      looks=${{ label, lines, log: log && !both, last: !both }}
       describe=${`${label} of ${n} candidates; best so far ${short(found[3].at(-1))}`} />`}
-    ${train.length > 0 && html`<${Plot} key="loss" data=${loss} clock=${clock} size=${size}
-      looks=${{ ...shared, label: "loss", lines: [line("loss", faint, { width: 1 }), line("smooth", text)], log, last: true }}
+    ${train.length > 0 && html`<${Plot} key="loss" data=${loss} live=${live} size=${size}
+      looks=${{ label: "loss", lines: below, log, last: true }}
       describe=${`Training loss, last ${short(train.at(-1).loss)}`} />`}`;
 }
 
