@@ -226,9 +226,10 @@ def test_ctrl_c_ends_the_search_too(tmp_path, keep):
     assert study.run().results().n_trials == done + 3
 
 
-def test_a_search_does_not_outlive_a_studio_that_was_killed(tmp_path):
+def test_a_killed_studio_leaves_no_search_and_is_taken_up_where_it_was(tmp_path):
+    """P11, without a browser: the page's cookie is good for the next server, and no row is lost or doubled."""
     with served(tmp_path / "run", "--demo") as (process, printed), logged_in(printed) as client:
-        Page(client).until(lambda s: s["budget"]["done"] >= 1 or s["state"] == "warming")
+        Page(client).until(lambda s: s["budget"]["done"] >= 3)
         family = children(process.pid)
         assert family
         process.kill()
@@ -236,6 +237,15 @@ def test_a_search_does_not_outlive_a_studio_that_was_killed(tmp_path):
         while any(map(alive, family)) and time.monotonic() < end:
             time.sleep(0.05)
         assert not any(map(alive, family))
+        before = Study.open(tmp_path / "run").trials["arch"].tolist()
+        with served(tmp_path / "run", "--demo", "--port", printed["port"]):
+            page = Page(client)
+            page.until(lambda s: s["budget"]["done"] > len(before))
+            found = client.get("/api/candidates").json()
+        assert len(set(found["ids"])) == len(found["ids"])
+        done = [a for a, s in zip(found["arch"], found["status"], strict=True) if s == "done"]
+        assert done[: len(before)] == before
+        assert len(set(done)) == len(done)
 
 
 def test_a_stopped_run_is_taken_up_paused_for_an_edit_and_goes_on_when_told(tmp_path):
