@@ -43,3 +43,10 @@ def test_a_study_of_counts_has_evidence_too_and_the_command_prints_it(tmp_path):
     conv = known.rows.genotypes[:, 0] == 3
     assert options["0->1", "nor_conv_3x3"]["n"] == conv.sum()
     assert options["0->1", "nor_conv_3x3"]["fitness"] == (1 + known.standing[conv].sum()) / (2 + conv.sum())
+
+
+def test_a_study_that_has_measured_nothing_knows_nothing():
+    study = ask()
+    evidence = Known.of(study).evidence(study.problem.space)
+    assert evidence.n.tolist() == [0] * 16
+    assert Known.of(study).suggestions(study.problem.space) == []
