@@ -40,6 +40,9 @@ def steer(
     wait: Annotated[
         float, typer.Option("--wait", min=0, help="Seconds to wait until it has been carried out or rejected.")
     ] = 0.0,
+    evidence: Annotated[
+        bool, typer.Option("--evidence", help="Show what the search has found out about every option, and suggestions.")
+    ] = False,
     operations: Annotated[bool, typer.Option("--list", help="List the commands there are.")] = False,
     quiet: Quiet = False,
     json: Json = False,
@@ -56,6 +59,9 @@ def steer(
         _show(table, json)
         return
     study = Study.open(run)
+    if evidence:
+        _evidence(study, json)
+        return
     if op is None:
         _history(study, json)
         return
@@ -95,6 +101,41 @@ def _show(table: dict[str, dict[str, Any]], json: bool) -> None:
     for name, o in table.items():
         grid.add_row(name, " ".join(o["args"]), o["does"])
     Console().print(grid)
+
+
+def _evidence(study: Study, json: bool) -> None:
+    """Print fitness and contrast of every option, and what the evidence speaks against."""
+    from dataclasses import asdict
+
+    from ogive.study.known import Known
+
+    known = Known.of(study)
+    space = study.steering.space
+    records = known.evidence(space).to_dict()
+    against = [asdict(s) for s in known.suggestions(space)]
+    if json:
+        emit({"evaluations": len(known.rows), "options": records, "suggestions": against})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table("choice", "option", "n", "fitness", "contrast, 90 % interval", box=None, pad_edge=False)
+    last = ""
+    for r in records:
+        where, last = "" if r["choice"] == last else r["choice"], r["choice"]
+        if r["n"] == 0:
+            grid.add_row(where, r["option"], "0", "not seen yet", "")
+            continue
+        bounds = "" if r["low"] is None else f"{r['contrast']:+.2f} ({r['low']:+.2f} to {r['high']:+.2f})"
+        grid.add_row(where, r["option"], str(r["n"]), f"{r['fitness']:.2f}", bounds)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(grid)
+    for s in against:
+        console.print(
+            f"suggestion: exclude {s['choice']} {s['option']} (fitness {s['fitness']:.2f}, {s['sibling']} "
+            f"{s['sibling_fitness']:.2f}); it removes {s['share']:.0%} of what is left",
+            markup=False,
+        )
 
 
 def _history(study: Study, json: bool) -> None:

@@ -164,7 +164,7 @@ def gather(
         If a value is NaN.
     """
     parts = space.parts(genotypes)
-    w = np.ones((len(parts), 1)) if weights is None else weights.reshape(len(parts), -1)
+    w = np.ones((len(parts), 1)) if weights is None or not len(parts) else weights.reshape(len(parts), -1)
     reward = rewards(values, epoch)
     contrast, low, high = _contrast(parts, space.part_choices, reward, w, seed)
     return Evidence(
