@@ -88,6 +88,10 @@ class Settings:
                     before, after = (_flat(table).get(part, "free" if name == "status" else 0) for table in (was, now))
                     if before != after:
                         out.append(f"{name} of {part}: {before} -> {after}")
+            elif name == "sampler":
+                for key in sorted(was.keys() | now.keys()):
+                    before, after = (f"{table[key]:.3g}" if key in table else "default" for table in (was, now))
+                    out += [f"{key}: {before} -> {after}"] if before != after else []
             elif name == "template":
                 out += _drawn(was, now)
             else:
