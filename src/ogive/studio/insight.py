@@ -89,7 +89,8 @@ def _evidence(reading: Reading) -> dict[str, Any]:
     space, seen = reading.steering.space, known(reading)
     genotypes = seen.rows.genotypes
     exposure = _exposure(space, seen)
-    weights = np.asarray(0.5 ** ((len(seen.slices) - seen.epoch) // _HALF_LIFE), dtype=np.float64)
+    age = (len(seen.slices) - seen.epoch) // _HALF_LIFE
+    weights = np.asarray(0.5**age, dtype=np.float64) if len(seen.rows) else None
     found = gather(space, genotypes, seen.standing, epoch=seen.epoch, weights=weights, exposure=exposure)
     drawn = reading.study.results().rows.genotypes
     proposed = bias(space, space.parts(drawn).sum(axis=0))

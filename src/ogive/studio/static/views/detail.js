@@ -44,7 +44,8 @@ function Mini({ id, table, at }) {
   const used = new Set(candidates().partsOf(id));
   const grouped = new Set(template.groups.flatMap((g) => g.options));
   const kind = (node) => (odd.has(node) ? "mini-odd" : used.has(node) || !grouped.has(node) ? "mini-used" : "mini-free");
-  return html`<svg class="mini" viewBox=${`0 0 ${layout.width} ${layout.height}`} role="img" aria-label=${`Blocks of candidate ${id}`}>
+  return html`<svg class="mini" viewBox=${`0 0 ${layout.width} ${layout.height}`}
+    preserveAspectRatio="none" role="img" aria-label=${`Blocks of candidate ${id}`}>
     ${Object.entries(layout.edges).map(([edge, points]) => html`<path key=${edge} class="mini-edge" d=${`M${points.map((p) => p.join(" ")).join("L")}`} />`)}
     ${Object.entries(layout.nodes).map(([node, { x, y, w, h }]) => html`<rect key=${node} class=${kind(node)} x=${x} y=${y} width=${w} height=${h} rx="8"><title>${node}</title></rect>`)}
   </svg>`;

@@ -38,10 +38,9 @@ function Suggestions({ found, options }) {
     const lock = options.find((o) => o.id === s.sibling)?.lock;
     const [name, rival] = [nameOf(s.option, s.group), nameOf(s.sibling, s.group)];
     return html`<li key=${s.id} class="suggestion">
-      <p><strong>${name}</strong> in ${s.group} holds the search back: fitness ${short(s.fitness)} against ${short(s.sibling_fitness)}
-        of ${rival}, contrast ${signed(s.contrast)} (${between(s)}), n = ${s.n}.</p>
-      <p class="muted">Without it ${times(s.removes)} candidates fewer (${(100 * s.share).toFixed(0)} %), among them <${Candidate} id=${s.loses} />,
-        the best that has it.</p>
+      <p><strong>${name}</strong> in ${s.group} holds the search back: fitness ${s.fitness.toFixed(2)} against
+        ${` ${s.sibling_fitness.toFixed(2)} of ${rival}, contrast ${signed(s.contrast)} (${between(s)}), n = ${s.n}.`}</p>
+      <p class="muted">Without it ${times(s.removes)} candidates fewer (${(100 * s.share).toFixed(0)} %), among them <${Candidate} id=${s.loses} />, the best that has it.</p>
       <div class="suggestion-acts">
         <${Act} label=${`Exclude ${name}`} text="Exclude" main onClick=${() => send("exclude", { node: [s.option] }, s.text)} />
         <${Act} label=${`Lock ${rival}`} text=${`Lock ${rival}`} off=${lock ? null : "Locking it would change nothing."}
@@ -80,9 +79,9 @@ function Scatter({ options, total }) {
   </svg>`}</div>`;
 }
 
-/** A bar from 0 to a contrast, with its interval as a line; the scale ends at 0.6 on both sides. */
-function Contrast({ option }) {
-  const at = (value) => 40 + Math.max(-1, Math.min(1, value / 0.6)) * 38;
+/** A bar from 0 to a contrast, with its interval as a line; `most` is where the scale ends on both sides. */
+function Contrast({ option, most }) {
+  const at = (value) => 40 + (value / most) * 38;
   if (option.contrast === null) return html`<span class="muted">–</span>`;
   const [from, to] = [Math.min(40, at(option.contrast)), Math.max(40, at(option.contrast))];
   const words = `contrast ${signed(option.contrast)}, ${between(option)}`;
@@ -95,11 +94,12 @@ function Contrast({ option }) {
 
 function Ranked({ options }) {
   const groups = [...new Set(options.map((o) => o.group))];
+  const most = Math.max(0.1, ...options.flatMap((o) => [o.contrast, o.low, o.high]).map(Math.abs));
   const row = (o) => html`<tr key=${o.id} aria-selected=${selectedNodes.value.has(o.id)}>
     <td><button class="link-button" onClick=${() => pick(o)}>${nameOf(o.id, o.group)}</button>
       ${status(o.id) && html` <span class="muted">${status(o.id)}</span>`}</td>
     <td class="num">${o.n ? o.fitness.toFixed(2) : o.new ? "new" : "–"}</td><td class="num">${o.n}</td>
-    <td><${Contrast} option=${o} /></td></tr>`;
+    <td><${Contrast} option=${o} most=${most} /></td></tr>`;
   const rank = (group) => options.filter((o) => o.group === group).sort((a, b) => (b.n > 0) - (a.n > 0) || b.fitness - a.fitness);
   return html`<table class="table ranked"><thead><tr><th>Option</th><th class="num">Fitness</th><th class="num">n</th>
     <th>Contrast</th></tr></thead>
