@@ -18,28 +18,16 @@ import { View as TopBar, help, toggle } from "/static/views/topbar.js";
 import { View as Trust } from "/static/views/trust.js";
 
 const LOG_EVENTS = 500;
-const RAIL = { name: "rail", label: "Width of the palette", least: 140, most: 400, first: 184 };
-const SIDE = { name: "side", label: "Width of evidence and detail", least: 240, most: 720, first: 344 };
-const DOCK = { name: "dock", label: "Height of the lower panes", least: 140, most: 800, first: 304 };
-const HALF = { name: "half", label: "Width of map and timeline", least: 240, most: 1600, first: 560 };
-const UPPER = { name: "upper", label: "Height of evidence", least: 120, most: 900, first: 240 };
-
-/** The address of the last events, as the server has them. */
-const log = () => address(`events?after=${Math.max(0, run.value.seq - LOG_EVENTS)}&limit=${LOG_EVENTS}`);
 
 function Banner() {
-  if (connection.value === "closed") {
-    return html`<div class="banner" role="alert">
-      This page is no longer logged in. Open the address that <code>ogive studio</code> printed.
-    </div>`;
-  }
-  const text = run.value?.error ?? (connection.value === "live" ? trouble.value : null);
-  if (!text) return null;
-  return html`<div class="banner" role="alert">
-    <strong>${run.value?.error ? "The run failed." : "The server could not be asked."}</strong>
-    <span class="banner-text">${text}</span>
-    ${run.value?.error && html`<a class="button" target="_blank" href=${log()}>Open log</a>`}
-  </div>`;
+  const { error, seq } = run.value ?? {};
+  const log = error && address(`events?after=${Math.max(0, seq - LOG_EVENTS)}&limit=${LOG_EVENTS}`);
+  const text = {
+    closed: "This page is no longer logged in. Open the address that “ogive studio” printed.",
+    live: error ? `The run failed: ${error}` : trouble.value && `The server could not be asked: ${trouble.value}`,
+  }[connection.value];
+  return text && html`<div class="banner" role="alert"><span class="banner-text">${text}</span>
+    ${log && html`<a class="button" target="_blank" href=${log}>Open log</a>`}</div>`;
 }
 
 function Notices() {
@@ -65,19 +53,19 @@ function Page() {
     <main class="desk">
       <div class="upper">
         <${Pane} id="palette" views=${[["Palette", Palette]]} />
-        <${Splitter} size=${RAIL} vertical />
+        <${Splitter} name="rail" label="Width of the palette" least=${140} most=${400} first=${184} vertical />
         <${Pane} id="canvas" views=${[["Template", Canvas, true]]} />
-        <${Splitter} size=${SIDE} vertical back />
+        <${Splitter} name="side" label="Width of evidence and detail" least=${240} most=${720} first=${344} vertical back />
         <div class="side">
           <${Pane} id="evidence" views=${[["Evidence", Evidence, true], ["Trust", Trust, true]]} />
-          <${Splitter} size=${UPPER} />
+          <${Splitter} name="upper" label="Height of evidence" least=${120} most=${900} first=${240} />
           <${Pane} id="detail" views=${[["Detail", Detail]]} />
         </div>
       </div>
-      <${Splitter} size=${DOCK} back />
+      <${Splitter} name="dock" label="Height of the lower panes" least=${140} most=${800} first=${304} back />
       <div class="dock">
         <${Pane} id="map" views=${[["Map", Map, true], ["Timeline", Timeline, true]]} />
-        <${Splitter} size=${HALF} vertical />
+        <${Splitter} name="half" label="Width of map and timeline" least=${240} most=${1600} first=${560} vertical />
         <${Pane} id="table" views=${[["Candidates", Table], ["History", History]]} />
       </div>
     </main>

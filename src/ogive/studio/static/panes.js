@@ -99,28 +99,23 @@ export function Pane({ id, views }) {
   </section>`;
 }
 
-/** Show a view that lies behind a tab. */
-export function reveal(name) {
-  document.getElementById(`tab-${name}`)?.click();
-}
-
 /**
- * A bar between two panes that sets a CSS length of the page: `size` = {name, label, least, most, first}, lengths in
- * pixels. `vertical` bars move sideways; `back` where the pane that grows lies behind the bar.
+ * A bar between two panes that sets the CSS length `--NAME` of the page, in pixels, `first` at first. `vertical` bars
+ * move sideways; `back` where the pane that grows lies behind the bar.
  */
-export function Splitter({ size, vertical = false, back = false }) {
-  const [value, setValue] = useState(kept[size.name] ?? size.first);
-  const room = () => (vertical ? innerWidth : innerHeight);
-  const most = () => Math.max(size.least, Math.min(size.most, room() * 0.6));
+export function Splitter({ name, label, least, most, first, vertical = false, back = false }) {
+  const [value, setValue] = useState(kept[name] ?? first);
+  const sign = back ? -1 : 1;
+  const limit = Math.max(least, Math.min(most, (vertical ? innerWidth : innerHeight) * 0.6));
   const set = (next) => {
-    const fit = Math.round(Math.min(most(), Math.max(size.least, next)));
+    const fit = Math.round(Math.min(limit, Math.max(least, next)));
     setValue(fit);
-    keep(size.name, fit);
+    keep(name, fit);
   };
-  useEffect(() => document.documentElement.style.setProperty(`--${size.name}`, `${value}px`), [value]);
+  useEffect(() => document.documentElement.style.setProperty(`--${name}`, `${value}px`), [value]);
   const onPointerDown = (down) => {
     const bar = down.currentTarget;
-    const at = (event) => (vertical ? event.clientX : event.clientY) * (back ? -1 : 1);
+    const at = (event) => (vertical ? event.clientX : event.clientY) * sign;
     bar.setPointerCapture(down.pointerId);
     bar.onpointermove = (event) => set(value + at(event) - at(down));
     bar.onpointerup = bar.onpointercancel = () => (bar.onpointermove = null);
@@ -128,16 +123,15 @@ export function Splitter({ size, vertical = false, back = false }) {
     bar.focus();
   };
   const onKeyDown = (event) => {
-    const forward = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-    const next = { Home: size.least, End: most() }[event.key] ?? (forward && value + forward * STEP * (back ? -1 : 1));
-    if (next === undefined) return;
+    const by = { ArrowRight: STEP, ArrowDown: STEP, ArrowLeft: -STEP, ArrowUp: -STEP }[event.key] * sign;
+    const next = { Home: least, End: limit }[event.key] ?? value + by;
+    if (Number.isNaN(next)) return;
     set(next);
     event.preventDefault();
   };
-  return html`<div
-    class=${`splitter ${vertical ? "splitter-vertical" : ""} splitter-${size.name}`} role="separator" tabindex="0"
-    aria-orientation=${vertical ? "vertical" : "horizontal"} aria-label=${size.label}
-    aria-valuenow=${value} aria-valuemin=${size.least} aria-valuemax=${Math.round(most())}
+  return html`<div class=${vertical ? "splitter splitter-vertical" : "splitter"} role="separator" tabindex="0"
+    aria-orientation=${vertical ? "vertical" : "horizontal"} aria-label=${label} aria-valuenow=${value}
+    aria-valuemin=${least} aria-valuemax=${Math.round(limit)}
     title="Drag, or use the arrow keys; double-click for the first size"
-    onPointerDown=${onPointerDown} onKeyDown=${onKeyDown} onDblClick=${() => set(size.first)}></div>`;
+    onPointerDown=${onPointerDown} onKeyDown=${onKeyDown} onDblClick=${() => set(first)}></div>`;
 }

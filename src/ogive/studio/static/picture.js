@@ -2,10 +2,9 @@
 
 import { notify } from "/static/commands.js";
 
-const STYLES = [
-  ...["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-opacity", "opacity", "visibility"],
-  ...["font-family", "font-size", "font-weight", "text-anchor", "text-decoration", "display"],
-];
+const STYLES =
+  "fill fill-opacity stroke stroke-width stroke-dasharray stroke-opacity opacity visibility display " +
+  "font-family font-size font-weight text-anchor text-decoration";
 
 function save(blob, name) {
   const href = URL.createObjectURL(blob);
@@ -16,14 +15,12 @@ function save(blob, name) {
 /** Return a drawing as the text of a file that looks the same outside of the page. */
 function standalone(svg) {
   const copy = svg.cloneNode(true);
-  const { width, height } = svg.getBoundingClientRect();
-  for (const [name, value] of Object.entries({ xmlns: "http://www.w3.org/2000/svg", width, height })) {
-    copy.setAttribute(name, value);
-  }
+  copy.setAttribute("width", svg.clientWidth);
+  copy.setAttribute("height", svg.clientHeight);
   const originals = [svg, ...svg.querySelectorAll("*")];
   for (const [i, part] of [copy, ...copy.querySelectorAll("*")].entries()) {
     const style = getComputedStyle(originals[i]);
-    for (const name of STYLES) part.style.setProperty(name, style.getPropertyValue(name));
+    for (const name of STYLES.split(" ")) part.style.setProperty(name, style.getPropertyValue(name));
   }
   copy.style.background = getComputedStyle(document.querySelector(".pane")).backgroundColor;
   return new XMLSerializer().serializeToString(copy);
@@ -36,10 +33,8 @@ export function savePicture(panel, name) {
   const svg = [...panel.querySelectorAll("svg:not(.icon)")].sort((a, b) => b.clientWidth - a.clientWidth)[0];
   if (!svg && !canvases.length) return notify("refused", "There is nothing drawn here to save.");
   if (!canvases.length) return save(new Blob([standalone(svg)], { type: "image/svg+xml" }), `${name}.svg`);
-  const sheet = Object.assign(document.createElement("canvas"), {
-    width: box.width * devicePixelRatio,
-    height: box.height * devicePixelRatio,
-  });
+  const [width, height] = [box.width * devicePixelRatio, box.height * devicePixelRatio];
+  const sheet = Object.assign(document.createElement("canvas"), { width, height });
   const ink = sheet.getContext("2d");
   ink.fillStyle = getComputedStyle(document.querySelector(".pane")).backgroundColor;
   ink.fillRect(0, 0, sheet.width, sheet.height);

@@ -72,7 +72,7 @@ function Name() {
   </select>`;
   return html`<div class="name">
     <h1>${runs.value.length > 1 ? picker : name}</h1>
-    <span class="muted name-of" title=${space}>${[of, task].filter(Boolean).join(" · ")}</span>
+    <span class="muted name-of wide" title=${space}>${[of, task].filter(Boolean).join(" · ")}</span>
   </div>`;
 }
 
