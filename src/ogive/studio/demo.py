@@ -8,7 +8,7 @@ from pathlib import Path
 from ogive.study.study import Study
 
 TRIALS = 3000
-SUPERNET = {"epochs": 600, "warm": 0.02}
+SUPERNET = {"epochs": 300, "warm": 0.04}
 """A warm-up of a second or two, and minutes of search in which there is something to steer."""
 
 
