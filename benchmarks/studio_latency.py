@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 import uuid
+from contextlib import suppress
 
 import httpx
 
@@ -40,7 +41,8 @@ class Listener:
         threading.Thread(target=self.follow, daemon=True).start()
 
     def follow(self):
-        with self.client.stream("GET", "/api/stream", timeout=None) as answer:
+        # The end of the measurement closes the connection.
+        with suppress(httpx.HTTPError), self.client.stream("GET", "/api/stream", timeout=None) as answer:
             for line in answer.iter_lines():
                 if line.startswith("data: "):
                     self.take(json.loads(line.removeprefix("data: ")), time.time())
