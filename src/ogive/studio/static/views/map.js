@@ -78,11 +78,11 @@ function stroke(over, line, colour, lineWidth, dash = []) {
   over.beginPath();
   for (const [x, y] of line) over.lineTo(x, y);
   over.stroke();
+  over.setLineDash([]);
 }
 
 function label(over, text, x, y, textAlign, colour = "--muted") {
   Object.assign(over, { textAlign, fillStyle: token(colour), strokeStyle: token("--raised"), lineWidth: 3 });
-  over.setLineDash([]);
   over.strokeText(text, x, y);
   over.fillText(text, x, y);
 }
@@ -108,13 +108,11 @@ function paintAxes(scatter, over) {
   }
   for (const { metric, bound, text } of run.value?.constraints ?? []) {
     const [px, py] = scatter.toScreen(bound, bound);
-    if (metric === x.name) {
-      stroke(over, [[px, 0], [px, height]], "--bad", 1, [5, 4]);
-      label(over, text, px - 4, 14, "right", "--bad");
-    }
-    if (metric === y.name) {
-      stroke(over, [[0, py], [width, py]], "--bad", 1, [5, 4]);
-      label(over, text, width - 6, py - 4, "right", "--bad");
+    const lines = [[x, px, [[px, 0], [px, height]], px - 4, 14], [y, py, [[0, py], [width, py]], width - 6, py - 4]];
+    for (const [axis, at, line, ...place] of lines) {
+      if (axis.name !== metric || at < 0 || at > (axis === x ? width : height)) continue;
+      stroke(over, line, "--bad", 1, [5, 4]);
+      label(over, text, ...place, "right", "--bad");
     }
   }
 }
@@ -124,7 +122,6 @@ function paintMarks(scatter, over) {
   const ring = (id, wide, colour, lineWidth) => {
     const row = rows.rowOf.get(id);
     if (row === undefined || !Number.isFinite(x[row] + y[row])) return;
-    over.setLineDash([]);
     outline(over, "circle", ...scatter.toScreen(x[row], y[row]), scatter.radius + wide);
     Object.assign(over, { strokeStyle: token(colour), lineWidth });
     over.stroke();
@@ -151,12 +148,13 @@ function handlers(scatter, redraw) {
   const onPointerDown = (event) => {
     if (event.button !== 0) return;
     event.currentTarget.setPointerCapture(event.pointerId);
+    hover(event);
     const what = event.altKey ? "Lasso" : event.shiftKey ? "Box" : tool.value;
-    drag = { what, from: at(event), view: seen(), line: [at(event)], far: false };
+    drag = { what, view: seen(), line: [at(event)], far: false };
   };
   const onPointerMove = (event) => {
     if (!drag) return hover(event);
-    const [[x, y], [fx, fy]] = [at(event), drag.from];
+    const [[x, y], [fx, fy]] = [at(event), drag.line[0]];
     drag.far ||= Math.hypot(x - fx, y - fy) > CLICK;
     if (!drag.far) return undefined;
     const place = (px, py) => scatter().toData(px, py, drag.view);
@@ -251,7 +249,7 @@ function Legend() {
       <span class="map-ramp" style=${{ background: `linear-gradient(90deg, ${steps})` }}></span>
       ${short(swap ? scale.low : scale.high)}</span>`}
     ${show.origins.value.map(([name, shape]) => html`<span>${GLYPHS[shape]} ${name}</span>`)}
-    <span>○ unmeasured or infeasible</span>
+    <span title="Hollow: not measured yet, or a constraint is broken">○ unmeasured</span>
   </div>`;
 }
 

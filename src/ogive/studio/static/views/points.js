@@ -77,7 +77,7 @@ export const structure = computed(() => (chart.value?.kind === axes.value.x ? ch
 /** {low, high}: between which values something runs; where there are many, the worst few do not count. */
 function bounds(rows, { name, direction }) {
   const known = column(rows, name).slice(0, rows.count).filter(Number.isFinite).sort();
-  const tail = known.length < 20 ? 0 : Math.round(0.05 * known.length);
+  const tail = known.length < 100 ? 0 : Math.round(0.05 * known.length);
   const [low, high] = direction === "min" ? [0, tail] : [tail, 0];
   return known.length ? { low: known[low], high: known[known.length - 1 - high] } : null;
 }
@@ -116,15 +116,14 @@ function barred(rows) {
 export const origins = computed(() =>
   [...new Set(candidates().origin)].filter(Boolean).map((name) => [name, shapeOf(name)]));
 
-/** What the map shows at first, {x0, x1, y0, y1}: all structure, and of quantities all but the worst few. */
+/** What the map shows at first, {x0, x1, y0, y1}: all structure; of quantities the front and all but the worst few. */
 export const whole = computed(() => {
-  const drawn = ({ extent, ...places }, axis) => ({
-    low: places["xy"[axis]].reduce((a, b) => (b < a ? b : a), extent[axis][0]),
-    high: places["xy"[axis]].reduce((a, b) => (b > a ? b : a), extent[axis][1]),
-  });
   const range = (quantity, axis) => {
-    const found = quantity ? bounds(candidates(), quantity) : structure.value && drawn(structure.value, axis);
-    const { low, high } = found ?? { low: 0, high: 1 };
+    const places = points.value["xy"[axis]];
+    const known = quantity ? bounds(candidates(), quantity) : null;
+    const least = known ? [known.low, known.high] : (structure.value?.extent[axis] ?? [0, 1]);
+    const all = quantity ? (front.value ?? []).map((row) => places[row]) : places;
+    const [low, high] = all.reduce(([a, b], v) => [v < a ? v : a, v > b ? v : b], least);
     const room = (high - low) * 0.08 || Math.abs(high) * 0.1 || 1;
     return [low - room, high + room];
   };

@@ -6,6 +6,7 @@ import { Empty, Shown, useSize } from "/static/panes.js";
 import {
   candidates, focused, hovered, inTime, objectives, run, select, selectedCandidates, selection,
 } from "/static/store.js";
+import { quantities } from "/static/views/points.js";
 import { filter, text } from "/static/views/query.js";
 import { duration, short } from "/static/widgets.js";
 
@@ -28,11 +29,10 @@ describe("Candidates", {
 /** Columns as [{name, head, wide, value(row), show(value)}]: numbers have no `wide`. */
 const columns = computed(() => {
   const rows = candidates();
-  const order = objectives.value.map((o) => o.name).filter((name) => rows.metrics.has(name));
-  const metrics = [...order, ...[...rows.metrics.keys()].filter((name) => !order.includes(name))];
+  const metrics = quantities.value.map((q) => q.name).filter((name) => rows.metrics.has(name));
   const number = (name, values, show = short, head = name) => ({ name, head, show, value: (row) => values[row] });
   const word = (name, wide) => ({ name, head: name, wide, value: (row) => rows[name][row] ?? "", show: String });
-  const tags = (row) => [rows.pinned[row] && "pinned", ...(rows.tags[row])].filter(Boolean).join(" ");
+  const tags = (row) => [...(rows.pinned[row] ? ["pinned"] : []), ...rows.tags[row]].join(" ");
   return [
     number("id", rows.ids, String, "#"),
     ...metrics.map((name) => number(name, rows.metric(name))),
@@ -50,10 +50,7 @@ const columns = computed(() => {
 const order = computed(() => {
   const rows = candidates();
   const [{ test }, only] = [filter.value, narrowed.value && new Set(narrowed.value)];
-  const found = [];
-  for (let row = 0; row < rows.count; row++) {
-    if ((!only || only.has(rows.ids[row])) && inTime(row) && test(row)) found.push(row);
-  }
+  const found = [...rows.arch.keys()].filter((row) => (!only || only.has(rows.ids[row])) && inTime(row) && test(row));
   const { name, down } = sorted();
   const { value } = columns.value.find((c) => c.name === name) ?? columns.value[0];
   const keys = new Map(found.map((row) => [row, value(row)]));
@@ -66,8 +63,8 @@ const order = computed(() => {
 });
 
 const sorted = () => {
-  const first = objectives.value[0];
-  return sorting.value ?? { name: first?.name ?? "id", down: first?.direction === "max" };
+  const { name, direction } = objectives.value[0] ?? { name: "id" };
+  return sorting.value ?? { name, down: direction === "max" };
 };
 
 const active = () => hovered.value?.candidate ?? focused.value;
@@ -140,8 +137,8 @@ function Line({ row, at, style }) {
     style=${{ ...style, transform: `translateY(${at * ROW}px)` }}
     onClick=${(event) => pick(at, event.ctrlKey || event.metaKey, event.shiftKey)}
     onPointerEnter=${() => (hovered.value = { candidate: id })}>
-    ${columns.value.map(({ name, wide, value, show }) => html`<div
-      role="gridcell" class=${wide ? "" : "num"} key=${name} title=${wide ? value(row) : null}>${show(value(row))}</div>`)}
+    ${columns.value.map(({ name, wide, value, show }) => html`<div role="gridcell" key=${name}
+      class=${wide ? "" : "num"} title=${wide ? value(row) : null}>${show(value(row))}</div>`)}
   </div>`;
 }
 
