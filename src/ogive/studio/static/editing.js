@@ -16,6 +16,9 @@ export const popup = signal(null);
 /** Why the last edit was refused: {text, x, y} on the screen, or null. */
 export const refusal = signal(null);
 
+/** Whether the space is a drawing, which can be redrawn; of another one options can be steered. */
+export const isDrawing = computed(() => run.value?.run.kind === "template");
+
 /** The block of the palette that becomes a new group with one option. */
 export const GROUP = "group";
 
@@ -64,45 +67,39 @@ export function isSteerable({ kind, item, group }) {
  * place on the screen to answer at.
  */
 export function actionsOn(part) {
-  const { id, kind, item, group } = part;
+  const { id, kind, item } = part;
+  const [isGroup, isEdge] = [kind === "group", kind === "edge"];
+  const drawn = isDrawing.value;
   const fixed = isSteerable(part) ? null : "Every architecture uses it; only options and optional edges are steered.";
-  const redraw = drawing.value.template.editable ? null : "This space is no drawing; it cannot be redrawn.";
-  const status = (word) => (item.status === word ? `It is ${word} already.` : null);
-  const together = kind === "group" ? [id] : [id, ...selection.value.nodes.filter((n) => n !== id && isMate(part, n))];
-  const steer = (op) => (place) => attempt(op, kind === "group" ? { choice: id } : { node: together }, place);
-  const edge = { source: item.source, target: item.target };
+  const already = (word) => (item.status === word ? `It is ${word}.` : fixed);
+  const status = (word) => (isGroup ? "Choose its options one by one." : already(word));
+  const together = isGroup ? [id] : [id, ...selection.value.nodes.filter((n) => n !== id && isMate(part, n))];
   const many = together.length > 1 ? ` ${together.length} parts` : "";
-  const groupOnly = "Lock its options one by one.";
-  return [
-    { key: "l", label: `Lock${many}`, why: kind === "group" ? groupOnly : (fixed ?? status("locked")), act: steer("lock") },
-    { key: "x", label: `Exclude${many}`, why: kind === "group" ? groupOnly : (fixed ?? status("excluded")), act: steer("exclude") },
-    { key: "f", label: kind === "group" ? "Free all options" : `Free${many}`, why: fixed, act: steer("free") },
-    kind === "node" && { key: "n", label: "Nudge…", why: group ? null : fixed, act: (place) => open("nudge", id, place) },
-    kind !== "edge" && { key: "c", label: "Connect to…", why: redraw, act: () => startLink(id) },
-    kind === "group" && { key: "d", label: "Duplicate beside", why: redraw, act: (place) => attempt("duplicate_group", { group: id }, place) },
-    kind === "group" && { key: "D", label: "Duplicate behind", why: redraw, act: (place) => attempt("duplicate_group", { group: id, behind: true }, place) },
-    kind === "edge" && {
-      key: "o",
-      label: item.optional ? "Make fixed" : "Make optional",
-      why: redraw,
-      act: (place) => attempt("connect", { ...edge, optional: !item.optional }, place),
-    },
-    { key: "Delete", label: "Remove", why: redraw, act: (place) => erase(part, place) },
-  ]
-    .filter(Boolean)
-    .map((action) => ({ ...action, why: readOnly.value ?? action.why }));
+  const steer = (op) => (place) => attempt(op, isGroup ? { choice: id } : { node: together }, place);
+  const redraw = (op, args) => (place) => attempt(op, args, place);
+  const ends = { source: item.source, target: item.target };
+  const turned = { ...ends, optional: !item.optional };
+  const all = [
+    [true, "l", `Lock${many}`, steer("lock"), status("locked")],
+    [true, "x", `Exclude${many}`, steer("exclude"), status("excluded")],
+    [true, "f", isGroup ? "Free all" : `Free${many}`, steer("free"), fixed],
+    [kind === "node", "n", "Nudge…", (place) => open("nudge", id, place), fixed],
+    [drawn && !isEdge, "c", "Connect to…", () => startLink(id)],
+    [drawn && isGroup, "d", "Duplicate", redraw("duplicate_group", { group: id })],
+    [drawn && isGroup, "D", "Duplicate behind", redraw("duplicate_group", { group: id, behind: true })],
+    [drawn && isEdge, "o", `Make ${item.optional ? "fixed" : "optional"}`, redraw("connect", turned)],
+    [drawn, "Delete", "Remove", isEdge ? redraw("disconnect", ends) : redraw("remove", { name: id })],
+  ];
+  return all
+    .filter(([there]) => there)
+    .map(([, key, label, act, why = null]) => ({ key, label, act, why: readOnly.value ?? why }));
 }
 
 /** Options are steered together with selected ones; where the space is no drawing, with those of their choice. */
 function isMate(part, id) {
   const other = parts.value.get(id);
   if (!isSteerable(part) || !other || other.kind === "group" || !isSteerable(other)) return false;
-  return selection.value.nodes.includes(part.id) && (run.value.run.kind === "template" || other.group === part.group);
-}
-
-function erase({ id, kind, item }, place) {
-  if (kind !== "edge") return attempt("remove", { name: id }, place);
-  return attempt("disconnect", { source: item.source, target: item.target }, place);
+  return selection.value.nodes.includes(part.id) && (isDrawing.value || other.group === part.group);
 }
 
 /** Do what a key stands for on a part, or say why not; returns false where it stands for nothing. */

@@ -1,9 +1,9 @@
 // The drawing as a graph: what is next to what, where a line runs, what a part is called. No page here.
 
 /**
- * Return the parts of a drawing by id: {id, kind: "node" | "group" | "edge", item, box, points, group, ins, outs, short}.
- * `item` is the template's entry; `ins` and `outs` are ids of edges, an option's own ones before its group's; `short`
- * is the label without what all options of the group begin with, as "conv3" of "stage1_conv3".
+ * Return the parts of a drawing by id: {id, kind: "node" | "group" | "edge", item, box, points, group, ins, outs,
+ * short}. `item` is the template's entry; `ins` and `outs` are ids of edges, an option's own ones before its group's;
+ * `short` is the label without what all options of the group begin with, as "conv3" of "stage1_conv3".
  */
 export function partsOf({ template, layout }) {
   const parts = new Map();
@@ -16,7 +16,8 @@ export function partsOf({ template, layout }) {
   }
   for (const part of parts.values()) {
     if (!part.group) continue;
-    part.short = part.item.label.slice(sharedPrefix(parts.get(part.group).item.options.map((o) => parts.get(o).item.label)));
+    const labels = parts.get(part.group).item.options.map((option) => parts.get(option).item.label);
+    part.short = part.item.label.slice(sharedPrefix(labels));
     part.ins = [...part.ins, ...parts.get(part.group).ins];
     part.outs = [...part.outs, ...parts.get(part.group).outs];
   }

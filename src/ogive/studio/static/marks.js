@@ -6,6 +6,8 @@ import { cardinality, halfway, line, nameOf } from "/static/graph.js";
 const LOCK = "M2 5.5h8v5.5h-8zM3.6 5.5v-2a2.4 2.4 0 0 1 4.8 0v2";
 const CHAR = 0.56;
 
+const at = ({ x, y }) => `translate(${x},${y})`;
+
 function fitted(text, width, size) {
   const room = Math.max(1, Math.floor(width / (size * CHAR)));
   return text.length > room ? `${text.slice(0, room - 1)}…` : text;
@@ -36,11 +38,10 @@ function Lock({ x, y, size }) {
   return html`<path class="lock" d=${LOCK} transform=${`translate(${x},${y}) scale(${size / 12}) translate(0,-11)`} />`;
 }
 
-function Ports({ box, reads, editable }) {
-  if (!editable) return null;
+function Ports({ box, reads, feeds }) {
   const y = box.h / 2;
   return html`${reads && html`<circle class="port" cx="0" cy=${y} r="4" />`}
-    <circle class="port port-out" data-port cx=${box.w} cy=${y} r="6" />`;
+    ${feeds && html`<circle class="port port-out" data-port cx=${box.w} cy=${y} r="6" />`}`;
 }
 
 /** A block: bar = fitness, thickness of the border = how many measured candidates use it. */
@@ -51,17 +52,19 @@ export function Node(props) {
   const size = look.text;
   const beside = (status === "locked" ? size + 4 : 0);
   const nudge = about.nudge ? `${about.nudge > 0 ? "▲" : "▼"}${Math.abs(about.nudge).toFixed(1)}` : "";
-  const figure = [nudge, about.fitness != null && look.scale >= 0.8 && about.fitness.toFixed(2)].filter(Boolean).join("  ");
+  const fitness = about.fitness != null && look.scale >= 0.8 && about.fitness.toFixed(2);
+  const figure = [nudge, fitness].filter(Boolean).join("  ");
   const room = box.w - 18 - beside - figure.length * size * CHAR;
   const thick = Math.min(6, Math.max(4, 3 / look.scale));
   const level = box.h - 6 - thick;
   const bar = about.fitness != null || part.group;
-  const baseline = ((bar ? level : box.h) + size * 0.68) / 2;
-  return html`<g ...${common({ ...props, testid: `node-${item.id}` })} class="node" transform=${`translate(${box.x},${box.y})`}>
+  const baseline = ((bar ? level : box.h) + size * 0.68) / 2 + 0.5;
+  return html`<g ...${common({ ...props, testid: `node-${item.id}` })} class="node" transform=${at(box)}>
     <title>${describe(part, about)}</title>
     <rect class="node-box" width=${box.w} height=${box.h} rx="8" stroke-width=${1 + 3 * ring} />
     ${look.level === "far"
-      ? part.group && html`<rect class="bar" x="6" y="10" width=${(box.w - 12) * props.share} height=${box.h - 20} rx="4" />`
+      ? part.group && html`<rect
+          class="bar" x="6" y="10" width=${(box.w - 12) * props.share} height=${box.h - 20} rx="4" />`
       : html`<text class="node-label" x="9" y=${baseline} font-size=${size}>${fitted(part.short, room, size)}</text>
           <text class="node-figure" x=${box.w - 9 - beside} y=${baseline} font-size=${size * 0.92}>${figure}</text>
           ${bar && html`<rect class="track" x="9" y=${level} width=${box.w - 18} height=${thick} rx=${thick / 2} />`}
@@ -71,7 +74,7 @@ export function Node(props) {
     ${item.new && html`<circle class="new" cx=${box.w - 4} cy="4" r=${size * 0.36} />`}
     ${look.level === "near" && item.shape && html`<text class="shape" x=${box.w / 2} y=${box.h + 8} font-size="7.5">
       ${item.shape}</text>`}
-    <${Ports} box=${box} reads=${item.op !== "input"} editable=${look.editable && item.op !== "output"} />
+    ${look.editable && html`<${Ports} box=${box} reads=${item.op !== "input"} feeds=${item.op !== "output"} />`}
   </g>`;
 }
 
@@ -89,13 +92,14 @@ export function Group(props) {
   const size = Math.min(look.text, 20);
   const several = item.cardinality[0] !== 1 || item.cardinality[1] !== 1;
   const tail = several ? cardinality(item).replace(" to ", "–") : "";
+  const baseline = 13 + size * 0.35;
   const room = box.w - 20 - tail.length * size * CHAR - 8;
-  return html`<g ...${common({ ...props, testid: `group-${item.id}` })} class="group" transform=${`translate(${box.x},${box.y})`}>
+  return html`<g ...${common({ ...props, testid: `group-${item.id}` })} class="group" transform=${at(box)}>
     <title>${nameOf(part)}</title>
     <rect class="group-box" width=${box.w} height=${box.h} rx="12" />
-    <text class="group-label" x="10" y=${13 + size * 0.35} font-size=${size}>${fitted(item.label, room, size)}</text>
-    ${several && html`<text class="group-figure" x=${box.w - 10} y=${13 + size * 0.35} font-size=${size}>${tail}</text>`}
-    <${Ports} box=${box} reads editable=${look.editable} />
+    <text class="group-label" x="10" y=${baseline} font-size=${size}>${fitted(item.label, room, size)}</text>
+    <text class="group-figure" x=${box.w - 10} y=${baseline} font-size=${size}>${tail}</text>
+    ${look.editable && html`<${Ports} box=${box} reads feeds />`}
   </g>`;
 }
 
@@ -105,14 +109,14 @@ export function Edge(props) {
   const { item, points } = part;
   const path = line(points);
   const [x, y] = halfway(points);
-  return html`<g ...${common({ ...props, testid: `edge-${item.source}-${item.target}` })} class="edge" data-optional=${item.optional ? "true" : null}>
+  const size = look.level === "near" ? 7.5 : look.text * 0.9;
+  return html`<g ...${common({ ...props, testid: `edge-${item.source}-${item.target}` })} class="edge">
     <title>${nameOf(part, props.about)}${shape ? `\n${shape}` : ""}</title>
     <path class="edge-hit" d=${path} />
     <path class="edge-line" d=${path} stroke-width=${1.25 + 4 * share} />
     ${item.optional && html`<circle class="switch" cx=${x} cy=${y} r=${item.status === "locked" ? 11 : 7} />
       ${item.status === "locked" && html`<${Lock} x=${x - 6} y=${y + 6} size="12" />`}
       ${item.status === "excluded" && html`<path class="cross" d=${`M${x - 3} ${y - 3}l6 6m0 -6l-6 6`} />`}`}
-    ${shape && html`<text class="edge-label" x=${x} y=${y - 9} font-size=${look.level === "near" ? 7.5 : look.text * 0.9}>
-      ${shape}</text>`}
+    <text class="edge-label" x=${x} y=${y - 9} font-size=${size}>${shape}</text>
   </g>`;
 }

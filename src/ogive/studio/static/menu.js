@@ -4,22 +4,34 @@ import { html, useEffect, useLayoutEffect, useRef } from "/static/vendor/preact.
 
 const GAP = 8;
 
+/** Move an element to a place on the screen, or as near as it fits. */
+function put(element, { x, y }) {
+  const { width, height } = element.getBoundingClientRect();
+  element.style.left = `${Math.max(GAP, Math.min(x, innerWidth - width - GAP))}px`;
+  element.style.top = `${Math.max(GAP, Math.min(y, innerHeight - height - GAP))}px`;
+}
+
+/** A word at the pointer that nobody has to answer. */
+export function Hint({ place, testid, children }) {
+  const ref = useRef(null);
+  useLayoutEffect(() => put(ref.current, { x: place.x + GAP, y: place.y + GAP }), [place.x, place.y]);
+  return html`<div class="refusal" ref=${ref} data-testid=${testid}>${children}</div>`;
+}
+
 /** A box at {x, y} that takes the focus and gives it back; `close` is called when it should go. */
 export function Popup({ place, role, label, close, onKeyDown, children }) {
   const ref = useRef(null);
-  useLayoutEffect(() => {
-    const { width, height } = ref.current.getBoundingClientRect();
-    ref.current.style.left = `${Math.max(GAP, Math.min(place.x, innerWidth - width - GAP))}px`;
-    ref.current.style.top = `${Math.max(GAP, Math.min(place.y, innerHeight - height - GAP))}px`;
-  }, [place.x, place.y]);
+  useLayoutEffect(() => put(ref.current, place), [place.x, place.y]);
   useEffect(() => {
     const before = document.activeElement;
-    const away = ({ target }) => ref.current && !ref.current.contains(target) && close();
-    ref.current.querySelector("[role=menuitem], input, button")?.focus();
+    const box = ref.current;
+    const away = ({ target }) => !box.contains(target) && close();
+    box.querySelector("[role=menuitem], input, button")?.focus();
     addEventListener("pointerdown", away, true);
     return () => {
       removeEventListener("pointerdown", away, true);
-      if (document.activeElement === document.body || !document.activeElement) before?.focus({ preventScroll: true });
+      const now = document.activeElement;
+      if (now === document.body || box.contains(now)) before?.focus({ preventScroll: true });
     };
   }, []);
   const keys = (event) => {

@@ -1,15 +1,16 @@
 // The template canvas: the drawing in layers from left to right, to look at, to walk through and to change.
 
-import { computed, html, signal, useEffect, useLayoutEffect, useMemo, useRef } from "/static/vendor/preact.js";
+import { computed, html, signal, useLayoutEffect, useMemo, useRef } from "/static/vendor/preact.js";
 import { pending, say } from "/static/commands.js";
 import { actionsOn, attempt, dragged, elementOf, endLink, isSteerable, linking, open, parts } from "/static/editing.js";
 import { pick, placeOf, popup, press, refusal, startLink } from "/static/editing.js";
 import { Usage, line, nameOf, neighbour, signed, usedBy } from "/static/graph.js";
 import { describe } from "/static/keys.js";
 import { Edge, Group, Node } from "/static/marks.js";
-import { Menu, Popup } from "/static/menu.js";
+import { Hint, Menu, Popup } from "/static/menu.js";
 import { Empty, useResource, useSize } from "/static/panes.js";
-import { candidates, drawing, evidence, hovered, markedParts, run, select, selectedNodes, selection } from "/static/store.js";
+import { candidates, drawing, evidence, hovered, markedParts } from "/static/store.js";
+import { run, select, selectedNodes, selection } from "/static/store.js";
 
 const MOST = 4;
 const READABLE = 0.45;
@@ -89,15 +90,13 @@ function useFacts(all) {
     const fitness = evidenced && (evidenced.n ?? n) > 0 ? evidenced.fitness : null;
     const siblings = group ? all.get(group).item.options.map((o) => all.get(o).item) : [];
     const locked = siblings.filter((s) => s.status === "locked").length;
-    const [source] = kind === "edge" ? [all.get(item.source)] : [];
-    const shown = source?.kind === "group" ? source.item.options.map((o) => all.get(o).item.shape) : [source?.item.shape];
     return {
       about: { fitness, n: isSteerable(part) ? n : undefined, nudge: nudges[id] },
       share: usage.share(id),
       ring: group ? Math.sqrt(n / most) : 0,
-      shape: [...new Set(shown.filter(Boolean).flatMap((s) => s.split(" | ")))].join(" | "),
+      shape: kind === "edge" ? shapeOf(all, all.get(item.source)) : null,
       marks: {
-        selected: kind === "group" ? selection.value.group === id && !selectedNodes.value.size : selectedNodes.value.has(id),
+        selected: selectedNodes.value.has(id) || (selection.value.group === id && !selectedNodes.value.size),
         marked: marked.has(id),
         used: path.has(id),
         idle: group && item.status === "free" && locked >= all.get(group).item.cardinality[1],
@@ -106,6 +105,12 @@ function useFacts(all) {
       },
     };
   };
+}
+
+/** Return the shapes of what a node or group gives. */
+function shapeOf(all, { kind, item }) {
+  const shapes = kind === "group" ? item.options.map((option) => all.get(option).item.shape) : [item.shape];
+  return [...new Set(shapes.filter(Boolean).flatMap((shape) => shape.split(" | ")))].join(" | ");
 }
 
 function Drawing() {
@@ -157,6 +162,8 @@ function handlers(ref, size) {
       if (down.button !== 0 || linking.value) return;
       const id = partAt(down);
       const before = camera.value;
+      const done = new AbortController();
+      const listening = { signal: done.signal };
       const drawsEdge = id !== null && "port" in down.target.dataset;
       if (id !== null && !drawsEdge) return;
       const move = (event) => {
@@ -168,14 +175,12 @@ function handlers(ref, size) {
         else startLink(id, inDrawing(event));
       };
       const up = (event) => {
-        removeEventListener("pointermove", move);
-        removeEventListener("pointerup", up);
-        removeEventListener("pointercancel", up);
+        done.abort();
         if (drawsEdge && linking.value) endLink(event.type === "pointerup" ? partAt(event) : null, place(event));
       };
-      addEventListener("pointermove", move);
-      addEventListener("pointerup", up);
-      addEventListener("pointercancel", up);
+      addEventListener("pointermove", move, listening);
+      addEventListener("pointerup", up, listening);
+      addEventListener("pointercancel", up, listening);
     },
     onPointerMove(event) {
       if (linking.value) linking.value = { ...linking.value, ...inDrawing(event) };
@@ -257,7 +262,7 @@ function Nudge({ id, place, close }) {
     attempt("nudge", { node: [id], h }, place);
   };
   return html`<${Popup} place=${place} role="dialog" label=${`Nudge ${id}`} close=${close}
-    onKeyDown=${(event) => event.key === "Enter" && event.target.matches("input") && apply(value.value)}>
+    onKeyDown=${({ key, target }) => key === "Enter" && target.matches("input") && apply(value.value)}>
     <div class="nudge-form">
       <label>Preference for ${id} <output>${value.value ? signed(value.value) : "0"}</output>
         <input type="range" min="-1" max="1" step="0.1" value=${value}
@@ -277,28 +282,19 @@ function Overlay() {
   const part = value && parts.value.get(value.id);
   const said = refusal.value;
   return html`
-    ${part && value.kind === "menu" && html`<${Menu} key=${value.id} place=${value} label=${nameOf(part)}
-      items=${actionsOn(part)} close=${close} />`}
-    ${part && value.kind === "nudge" && html`<${Nudge} key=${value.id} id=${value.id} place=${value} close=${close} />`}
-    ${said && html`<${Refusal} key=${said.text} ...${said} />`}
+    ${part && value.kind === "menu" && html`<${Menu}
+      key=${value.id} place=${value} label=${nameOf(part)} items=${actionsOn(part)} close=${close} />`}
+    ${part && value.kind === "nudge" && html`<${Nudge}
+      key=${value.id} id=${value.id} place=${value} close=${close} />`}
+    ${said && html`<${Hint} place=${said} testid="refusal">${said.text}<//>`}
   `;
-}
-
-function Refusal({ text, x, y }) {
-  const ref = useRef(null);
-  useEffect(() => {
-    const { width, height } = ref.current.getBoundingClientRect();
-    ref.current.style.left = `${Math.max(8, Math.min(x + 12, innerWidth - width - 8))}px`;
-    ref.current.style.top = `${Math.max(8, Math.min(y + 12, innerHeight - height - 8))}px`;
-  }, [x, y]);
-  return html`<div class="refusal" ref=${ref} data-testid="refusal">${text}</div>`;
 }
 
 function Tools({ size }) {
   const link = linking.value;
   return html`<div class="tools canvas-tools">
-    <button class="button-plain" aria-label="Zoom out" title="Zoom out (−)" onClick=${() => zoom(0.8, size)}>−</button>
-    <button class="button-plain" aria-label="Zoom in" title="Zoom in (+)" onClick=${() => zoom(1.25, size)}>+</button>
+    <button class="button-plain" title="Zoom out (-)" aria-label="Zoom out" onClick=${() => zoom(0.8, size)}>−</button>
+    <button class="button-plain" title="Zoom in (+)" aria-label="Zoom in" onClick=${() => zoom(1.25, size)}>+</button>
     <button class="button-plain" title="Show all (0)" onClick=${() => fit(size)}>Fit</button>
     <span class="muted canvas-hint">
       ${link ? `Connect ${link.source}: choose its target, Escape leaves it.` : "bar: fitness · border: n · line: share"}
@@ -306,13 +302,25 @@ function Tools({ size }) {
   </div>`;
 }
 
+/** Where the part that Tab leads to is gone, take the nearest node instead, and the focus with it. */
+function keepActive(all, before) {
+  if (all.has(active.value)) return;
+  const { x, y } = before?.get(active.value)?.box ?? { x: 0, y: 0 };
+  const away = ({ box }) => Math.hypot(box.x - x, box.y - y);
+  const nodes = [...all.values()].filter((p) => p.kind === "node").sort((a, b) => away(a) - away(b));
+  active.value = nodes[0]?.id ?? null;
+  if (before && document.activeElement === document.body) elementOf(active.value)?.focus({ preventScroll: true });
+}
+
 export function View() {
   const [ref, size] = useSize();
   const all = parts.value;
   const there = all !== null && size.width > 0;
   useLayoutEffect(() => there && fit(size), [there]);
+  const before = useRef(null);
   useLayoutEffect(() => {
-    if (all && !all.has(active.value)) active.value = [...all.values()].find((p) => p.kind === "node")?.id ?? null;
+    if (all) keepActive(all, before.current);
+    before.current = all;
   }, [all]);
   const marking = markedParts.value.size > 0;
   const on = useMemo(() => handlers(ref, size), [size.width, size.height]);

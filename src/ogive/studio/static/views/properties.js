@@ -1,7 +1,7 @@
 // Properties of the selected part: what it is, what its block is told, and the arguments to change.
 
 import { html, useState } from "/static/vendor/preact.js";
-import { actionsOn, attempt, parts } from "/static/editing.js";
+import { actionsOn, attempt, isDrawing, parts } from "/static/editing.js";
 import { cardinality, signed } from "/static/graph.js";
 import { drawing, readOnly, run, selection } from "/static/store.js";
 
@@ -45,7 +45,10 @@ function Arguments({ item, known, why }) {
 function Cardinality({ item, why }) {
   const [low, high] = item.cardinality;
   const most = item.options.length;
-  const set = (next) => (event) => attempt("set_cardinality", { group: item.id, low, high, ...next(Number(event.target.value)) }, placeOf(event));
+  const set = (next) => (event) => {
+    const range = { low, high, ...next(Number(event.target.value)) };
+    attempt("set_cardinality", { group: item.id, ...range }, placeOf(event));
+  };
   const choices = (from) => Array.from({ length: most - from + 1 }, (_, i) => from + i);
   const field = (label, from, value, next) => html`<label><span>${label}</span>
     <select class="field" value=${value} disabled=${why !== null} onChange=${set(next)}>
@@ -75,7 +78,7 @@ export function Properties() {
     Select a block, a group or an edge to see what it is told.</p></section>`;
   const { id, kind, item, group } = part;
   const { template } = drawing.value;
-  const why = readOnly.value ?? (template.editable ? null : "This space is no drawing; it cannot be redrawn.");
+  const why = readOnly.value;
   const known = template.catalogue.find(({ op }) => op === item.op)?.args ?? {};
   const nudge = run.value.nudges[id];
   const lines = [
@@ -92,7 +95,8 @@ export function Properties() {
     <h3>${kind === "edge" ? `${item.source} → ${item.target}` : item.label}</h3>
     <${Lines} lines=${lines} />
     <${Actions} part=${part} />
-    ${kind === "node" && template.editable && html`<${Arguments} key=${`${id} ${template.rev}`} item=${item} known=${known} why=${why} />`}
-    ${kind === "group" && template.editable && html`<${Cardinality} item=${item} why=${why} />`}
+    ${kind === "node" && isDrawing.value && html`<${Arguments}
+      key=${`${id} ${template.rev}`} item=${item} known=${known} why=${why} />`}
+    ${kind === "group" && isDrawing.value && html`<${Cardinality} item=${item} why=${why} />`}
   </section>`;
 }
