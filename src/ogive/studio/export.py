@@ -56,7 +56,7 @@ def export(reading: Reading, number: int, kind: str) -> Callable[[], Response]:
 
             task = problem.context.need_task("export")
             steps = problem.space.steps(genotype) if isinstance(problem.space, Template) else ()
-            data = source(network(problem, genotype), task.input_shape, _headline(facts), steps).encode()
+            data = source(network(problem, genotype), task.input_shape, headline(facts), steps).encode()
         else:
             model, _ = trained(directory, config, problem, genotype, anchors)
             data = _written(model, problem.context.need_task("export").input_shape, kind)
@@ -82,7 +82,7 @@ def _facts(reading: Reading, number: int, genotype: Genotypes) -> dict[str, Any]
     }
 
 
-def _headline(facts: dict[str, Any]) -> list[str]:
+def headline(facts: dict[str, Any]) -> list[str]:
     """Return what a source file says of its architecture, text that can stand in a comment."""
     lines = [f"Candidate {facts['id']} of run {facts['run']}", f"architecture: {facts['arch']}"]
     lines += [f"{name}: {value:.6g}" for name, value in facts["metrics"].items() if value is not None]

@@ -202,7 +202,7 @@ def _body(graph: fx.Graph, blocks: Sequence[str]) -> list[str]:
     ]
     out, now = [], -1
     for line in lines:
-        begun = re.search(r"self\.blocks_(\d+)\b", line)
+        begun = re.search(r"self\.blocks_(\d+)(?=[_(])", line)
         if blocks and begun and int(begun[1]) != now:
             now = int(begun[1])
             out.append(f"# {blocks[now]}")
