@@ -6,10 +6,7 @@ import { onEvent, run } from "/static/store.js";
 
 const SAY_EVERY_MS = 2000;
 const SHOW_MS = 6000;
-const NO_REVISION = new Set([
-  ...["pause", "resume", "step", "stop", "evaluate", "train_alone", "cancel", "checkpoint", "export"],
-  ...["pin", "tag", "comment"],
-]);
+const NO_REVISION = /^(pause|resume|step|stop|evaluate|train_alone|cancel|checkpoint|export|pin|tag|comment)$/;
 
 /** Commands on their way: [{id, op, args, status: "sending" | "accepted"}], oldest first. */
 export const pending = signal([]);
@@ -38,6 +35,7 @@ export function send(op, args = {}, note = "") {
   return (before = before.then(() => deliver(command)));
 }
 
+export const makesRevision = (op) => !NO_REVISION.test(op);
 export const undo = () => send("undo");
 export const redo = () => send("redo");
 
@@ -45,7 +43,7 @@ async function deliver(command) {
   const base = Math.max(run.value.rev, ahead);
   try {
     const reply = await post("commands", { ...command, base_rev: base }, run.value.csrf);
-    if (!NO_REVISION.has(command.op)) ahead = base + 1;
+    if (makesRevision(command.op)) ahead = base + 1;
     update(command.id, { status: "accepted" });
     return reply;
   } catch (error) {

@@ -67,32 +67,19 @@ export function resource(path, kinds, pause = 400) {
   return new Resource(() => get(path), kinds, pause);
 }
 
-const state = new Resource(
-  () => get("state"),
-  ["run.state", "command.", "template.rev", "budget", "eval.done", "eval.failed", "checkpoint"],
-  100,
-);
+const state = resource("state", ["run.state", "command.", "template.rev", "budget", "eval.", "checkpoint"], 100);
 /** Snapshot of the run (`/api/state`), null until it is there. */
 export const run = state.data;
 
-const drawn = new Resource(
-  async () => {
-    const [template, layout] = await Promise.all([get("template"), get("layout")]);
-    return { template, layout };
-  },
-  ["template.rev", "command.applied"],
-  50,
-);
+const both = async () => ({ template: await get("template"), layout: await get("layout") });
+const drawn = new Resource(both, ["template.rev", "command.applied"], 50);
 /** The drawing: {template, layout} of the present revision, null until it is there. */
 export const drawing = drawn.data;
 
 const rows = new Rows();
 const added = new Resource(
-  () => get(`candidates?after=${rows.seq}`),
-  ["eval.", "proposal", "command.applied", "template.rev"],
-  100,
-  (found) => rows.take(found),
-);
+  () => get(`candidates?after=${rows.seq}`), ["eval.", "proposal", "command.applied", "template.rev"], 100,
+  (found) => rows.take(found));
 
 export const series = resource("series", ["eval.done", "train.tick", "run.state", "command.applied", "checkpoint"]);
 export const history = resource("history", ["command.", "template.rev", "checkpoint"], 100);
@@ -186,9 +173,9 @@ export function onEvent(listener) {
 }
 
 function receive(event) {
-  if (event.kind === "reset") return restart();
-  if (event.seq > seen + 1) return catchUp();
-  if (event.seq === seen + 1) apply(event);
+  if (event.kind === "reset") restart();
+  else if (event.seq > seen + 1) catchUp();
+  else if (event.seq === seen + 1) apply(event);
 }
 
 function apply(event) {
@@ -249,8 +236,7 @@ async function restart() {
 
 /** Look at another run of this server. */
 export function open(name) {
-  setRun(name);
-  chosen.value = name;
+  setRun((chosen.value = name));
   select();
   return restart();
 }
@@ -288,34 +274,29 @@ function readFragment() {
 
 function fragment() {
   const { candidates: ids, nodes, group, time } = selection.value;
-  const parts = new URLSearchParams();
-  if (chosen.value !== null) parts.set("run", chosen.value);
-  for (const node of nodes) parts.append("n", node);
-  if (group) parts.set("g", group);
-  const plain = [ids.length && `c=${ranges(ids)}`, time && `t=${time.join("-")}`, parts.toString()];
+  const named = [["run", chosen.value], ...nodes.map((node) => ["n", node]), ["g", group]].filter(([, v]) => v !== null);
+  const plain = [ids.length && `c=${ranges(ids)}`, time && `t=${time.join("-")}`, new URLSearchParams(named).toString()];
   return plain.filter(Boolean).join("&");
 }
 
 /** Begin: read the fragment, take the snapshot, follow the events, and look whether the engine lives still. */
 export function start() {
-  const open = () => {
+  const read = () => {
     const name = readFragment();
     if (name === chosen.value && leave) return;
-    setRun(name);
-    chosen.value = name;
+    setRun((chosen.value = name));
     restart();
   };
-  addEventListener("hashchange", open);
+  addEventListener("hashchange", read);
   for (const r of [state, drawn, added]) r.use();
   setInterval(() => document.hidden || (connection.value === "live" && state.touch()), LOOK_MS);
   let timer = 0;
-  open();
+  read();
   effect(() => {
     const text = fragment();
     clearTimeout(timer);
     timer = setTimeout(() => {
-      const there = text ? `#${text}` : location.pathname;
-      if (location.hash.slice(1) !== text) window.history.replaceState(null, "", there);
+      if (location.hash.slice(1) !== text) window.history.replaceState(null, "", text ? `#${text}` : location.pathname);
     }, 150);
   });
 }

@@ -1,6 +1,6 @@
 // Small pieces that several views use: icons, a button that explains why it is off, a panel that drops from a button.
 
-import { html, useEffect, useRef, useState } from "/static/vendor/preact.js";
+import { html, useLayoutEffect, useRef, useState } from "/static/vendor/preact.js";
 import { readOnly } from "/static/store.js";
 
 const ICONS = {
@@ -35,11 +35,13 @@ export function Act({ label, icon, onClick, off, title = label, main, text }) {
 export function Drop({ label, face, children, testid }) {
   const [open, setOpen] = useState(false);
   const box = useRef(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!open) return undefined;
     const outside = (event) => box.current.contains(event.target) || setOpen(false);
     addEventListener("pointerdown", outside);
-    box.current.querySelector(".drop-panel :is(input, button)")?.focus();
+    const first = box.current.querySelector(".drop-panel :is(input, button)");
+    first?.focus();
+    first?.select?.();
     return () => removeEventListener("pointerdown", outside);
   }, [open]);
   const close = () => {
@@ -56,6 +58,22 @@ export function Drop({ label, face, children, testid }) {
       onClick=${() => setOpen(!open)}>${face}</button>
     ${open && html`<div class="drop-panel" role="group" aria-label=${label}>${children(close)}</div>`}
   </div>`;
+}
+
+/** A drop with one field, `value` at first; `apply` gets what was entered. Further properties are the input's. */
+export function Ask({ label, face, testid, text, verb, value, apply, ...input }) {
+  const [wanted, setWanted] = useState("");
+  const submit = (close) => (event) => {
+    event.preventDefault();
+    if (wanted.trim()) apply(wanted.trim()).then(() => close(setWanted("")));
+  };
+  return html`<${Drop} label=${label} face=${face} testid=${testid}>
+    ${(close) => html`<form class="drop-form" onSubmit=${submit(close)}>
+      <label>${text} <input class="field" ...${input} value=${wanted || value}
+        onInput=${(event) => setWanted(event.target.value)} /></label>
+      <${Act} label=${label} text=${verb} main off=${wanted.trim() ? null : "Enter something first."} />
+    </form>`}
+  <//>`;
 }
 
 /** Return a length of time in words: "45 s", "3 min", "2.5 h". */

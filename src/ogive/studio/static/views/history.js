@@ -1,18 +1,17 @@
 // V8: who decided what, newest first: revisions as a tree, commands that made none, and what the engine did.
 
 import { html, useState } from "/static/vendor/preact.js";
-import { redo, send, title, undo } from "/static/commands.js";
+import { makesRevision, redo, send, title, undo } from "/static/commands.js";
 import { Empty, useResource } from "/static/panes.js";
 import { drawing, history, marks, run, select, series } from "/static/store.js";
-import { Act, Drop } from "/static/widgets.js";
+import { Act, Ask } from "/static/widgets.js";
 
 const SHOWN = 200;
-const MAKES_REVISION = /^(lock|exclude|free|nudge|set_|add_|duplicate_|remove|connect|disconnect|undo|redo|goto|branch)/;
 const TIME = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
 
 /** Return everything that happened as [{key, ts, kind, ...}], newest first. */
 function entries({ revisions, commands }, events, onlyPeople) {
-  const plain = commands.filter((c) => c.status !== "applied" || !MAKES_REVISION.test(c.op));
+  const plain = commands.filter((c) => c.status !== "applied" || !makesRevision(c.op));
   const all = [
     ...revisions.map((r) => ({ ...r, key: `r${r.rev}`, kind: "revision" })),
     ...plain.map((c) => ({ ...c, key: c.id, kind: "command" })),
@@ -70,24 +69,6 @@ function Entry({ entry, present }) {
   </li>`;
 }
 
-function Branch() {
-  const [name, setName] = useState("");
-  const apply = (close) => async (event) => {
-    event.preventDefault();
-    if (!name.trim()) return;
-    const { status } = await send("branch", { name: name.trim() });
-    if (status === "accepted") setName("");
-    close();
-  };
-  return html`<${Drop} label="Name a branch from here on" face="Branch">
-    ${(close) => html`<form class="drop-form" onSubmit=${apply(close)}>
-      <label>Name <input class="field branch-name" maxlength="60" value=${name}
-        onInput=${(event) => setName(event.target.value)} /></label>
-      <${Act} label="Begin the branch" text="Begin" main off=${name.trim() ? null : "Enter a name first."} />
-    </form>`}
-  <//>`;
-}
-
 export function View() {
   const { data, error } = useResource(history);
   useResource(series);
@@ -104,7 +85,8 @@ export function View() {
       <${Act} label="Undo" icon="undo" text="Undo" title="Undo the last change (Ctrl+Z)"
         off=${standing > 1 ? null : "There is nothing to undo."} onClick=${undo} />
       <${Act} label="Redo" icon="redo" text="Redo" title="Redo what was undone (Ctrl+Shift+Z)" onClick=${redo} />
-      <${Branch} />
+      <${Ask} label="Name a branch from here on" face="Branch" text="Name" verb="Begin" maxlength="60"
+        apply=${(name) => send("branch", { name })} />
       <span class="spring"></span>
       <label class="check"><input type="checkbox" checked=${onlyPeople}
         onChange=${(event) => setOnlyPeople(event.target.checked)} /> Only people</label>

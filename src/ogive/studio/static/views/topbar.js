@@ -1,12 +1,12 @@
 // V9: the run's name and state, the buttons that start and stop it, how much it explores, its budget, the connection.
 
-import { computed, effect, html, signal, useRef, useState } from "/static/vendor/preact.js";
+import { computed, effect, html, signal, useRef } from "/static/vendor/preact.js";
 import { choice } from "/static/colours.js";
 import { pending, send } from "/static/commands.js";
 import { shortcuts } from "/static/keys.js";
 import { connection, open, run, runs } from "/static/store.js";
 import { Explore } from "/static/views/explore.js";
-import { Act, Drop, Icon, duration } from "/static/widgets.js";
+import { Act, Ask, Icon, duration } from "/static/widgets.js";
 
 const RUNNING = new Set(["warming", "searching", "training", "pausing"]);
 const ON_THE_WAY = { pause: "pausing", step: "searching", stop: "stopping", resume: "resuming" };
@@ -98,25 +98,15 @@ function Controls() {
 
 function Budget() {
   const { trials, done, seconds } = run.value?.budget ?? { trials: 0, done: 0, seconds: 0 };
-  const [wanted, setWanted] = useState(null);
   const left = Math.max(0, trials - done);
   const eta = running.value && done && left ? `${duration((seconds / done) * left)} left` : duration(seconds);
-  const apply = (close) => async (event) => {
-    event.preventDefault();
-    if (wanted) await send("set_budget", { trials: wanted });
-    close();
-  };
   const face = html`<span class="meter" role="progressbar" aria-label="Budget" aria-valuemin="0" aria-valuemax=${trials}
       aria-valuenow=${done}><span style=${{ width: `${trials ? (100 * Math.min(done, trials)) / trials : 0}%` }}></span>
     </span><span class="meter-text"><span class="num">${done.toLocaleString("en")} / ${trials.toLocaleString("en")}</span>
     <span class="muted wide"> ${eta}</span></span>`;
-  return html`<${Drop} label="Budget: evaluated / planned candidates" face=${face} testid="budget">
-    ${(close) => html`<form class="drop-form" onSubmit=${apply(close)}>
-      <label>End with <input class="field" type="number" min="1" max="10000000" value=${wanted ?? trials}
-        onInput=${(event) => setWanted(event.target.valueAsNumber)} /> candidates</label>
-      <${Act} label="Set the budget" text="Set" main off=${wanted ? null : "Enter another number first."} />
-    </form>`}
-  <//>`;
+  return html`<${Ask} label="Set how many candidates the run ends with" face=${face} testid="budget" text="End with"
+    verb="Set" type="number" min="1" max="10000000" value=${trials}
+    apply=${(wanted) => send("set_budget", { trials: Number(wanted) })} />`;
 }
 
 function Connection() {
