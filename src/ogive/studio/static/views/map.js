@@ -10,7 +10,6 @@ import { candidates, focused, hovered, run, select, selectedCandidates, trust } 
 import * as show from "/static/views/points.js";
 import { short } from "/static/widgets.js";
 
-const CLICK = 4;
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const GLYPHS = { circle: "●", triangle: "▲", diamond: "◆", square: "■", plus: "✚" };
 
@@ -19,12 +18,8 @@ const tool = signal("Pan");
 const view = signal(null);
 effect(() => void ([show.axes.value.x, show.axes.value.y, run.value?.run.name], (view.value = null)));
 
-describe("Map", {
-  "←↑→↓": "walk to the nearest candidate that way",
-  Enter: "select it (with Shift: one more)",
-  "+": "zoom in, - out, 0 to see everything",
-  "Shift+drag": "select all in a box (with Alt: inside a line)",
-});
+describe("Map", { "←↑→↓": "walk to the nearest candidate that way", Enter: "select it (with Shift: one more)",
+  "+": "zoom in, - out, 0 to see everything", "Shift+drag": "select all in a box (with Alt: inside a line)" });
 
 const active = () => hovered.value?.candidate ?? focused.value;
 const seen = () => view.value ?? show.whole.value;
@@ -42,8 +37,8 @@ function move({ x0, x1, y0, y1 }, [ax, ay], [bx, by]) {
 
 function pick(id, more) {
   const known = more ? [...selectedCandidates.value] : [];
-  if (id === null) return more || select({ candidates: [] });
-  return select({ candidates: known.includes(id) ? known.filter((i) => i !== id) : [...known, id] });
+  const next = id === null || known.includes(id) ? known.filter((i) => i !== id) : [...known, id];
+  select({ candidates: next });
 }
 
 // ---- drawing
@@ -52,8 +47,7 @@ const radius = (count) => (count > 8000 ? 2.2 : count > 1500 ? 3 : count > 300 ?
 
 function paint(scatter, over, { width, height }, line) {
   const points = show.points.value;
-  const colours = { ground: token("--raised"), grey: token("--line-strong"), ramp };
-  scatter.set(width, height, radius(points.count), colours);
+  scatter.set(width, height, radius(points.count), { ground: token("--raised"), grey: token("--line-strong"), ramp });
   scatter.draw(points, seen());
   Object.assign(over.canvas, { width: scatter.canvas.width, height: scatter.canvas.height });
   over.setTransform(scatter.scale, 0, 0, scatter.scale, 0, 0);
@@ -141,9 +135,8 @@ function handlers(scatter, redraw) {
   const share = ({ offsetX, offsetY }) => [offsetX / scatter().width, 1 - offsetY / scatter().height];
   let drag = null;
   const hover = (event) => {
-    const row = scatter().nearest(...at(event));
-    const id = row < 0 ? null : candidates().ids[row];
-    if (id !== (hovered.value?.candidate ?? null)) hovered.value = id === null ? null : { candidate: id };
+    const id = candidates().ids[scatter().nearest(...at(event))];
+    if (id !== hovered.value?.candidate) hovered.value = id === undefined ? null : { candidate: id };
   };
   const onPointerDown = (event) => {
     if (event.button !== 0) return;
@@ -155,8 +148,7 @@ function handlers(scatter, redraw) {
   const onPointerMove = (event) => {
     if (!drag) return hover(event);
     const [[x, y], [fx, fy]] = [at(event), drag.line[0]];
-    drag.far ||= Math.hypot(x - fx, y - fy) > CLICK;
-    if (!drag.far) return undefined;
+    if (!(drag.far ||= Math.hypot(x - fx, y - fy) > 4)) return undefined;
     const place = (px, py) => scatter().toData(px, py, drag.view);
     if (drag.what === "Pan") return move(drag.view, place(x, y), place(fx, fy));
     drag.line = drag.what === "Box" ? [[fx, fy], [x, fy], [x, y], [fx, y]] : [...drag.line, [x, y]];
@@ -197,9 +189,8 @@ function handlers(scatter, redraw) {
 function walk(scatter, direction) {
   const [rows, { x, y }, middle] = [candidates(), show.points.value, [scatter.width / 2, scatter.height / 2]];
   const from = rows.rowOf.get(active());
-  const next = x[from] + y[from] > -Infinity
-    ? scatter.towards(...scatter.toScreen(x[from], y[from]), direction)
-    : scatter.nearest(...middle, Infinity);
+  const here = scatter.toScreen(x[from], y[from]);
+  const next = Number.isFinite(here[0]) ? scatter.towards(...here, direction) : scatter.nearest(...middle, Infinity);
   if (next < 0) return say("no candidate further that way");
   hovered.value = { candidate: rows.ids[next] };
   const [px, py] = scatter.toScreen(x[next], y[next]);
@@ -212,23 +203,21 @@ function walk(scatter, direction) {
 
 // ---- the view
 
-function Choice({ label, name, options }) {
-  const { axes } = show;
-  const value = name === "colour" ? show.colouring.value.name : (show.pair.value?.[name].name ?? axes.value[name]);
-  return html`<select class="field" aria-label=${label} title=${label} value=${value}
-    onChange=${(event) => (axes.value = { ...axes.value, [name]: event.target.value })}>
-    ${options.map(([key, text = key]) =>
-      html`<option key=${key} value=${key} selected=${key === value}>${text}</option>`)}
+/** A list to choose a quantity from, for an axis or the colour; `more` is [[value, text], ...] to choose besides. */
+function Choice({ label, name, value, more = [] }) {
+  const set = (event) => (show.axes.value = { ...show.axes.value, [name]: event.target.value });
+  const options = [...more, ...show.quantities.value.map((q) => [q.name, q.name])];
+  return html`<select class="field" aria-label=${label} title=${label} value=${value} onChange=${set}>
+    ${options.map(([key, text]) => html`<option key=${key} value=${key} selected=${key === value}>${text}</option>`)}
   </select>`;
 }
 
-const measured = () => show.quantities.value.map(({ name }) => [name]);
-
 function Tools() {
-  const { share } = show.structure.value ?? {};
+  const [{ share }, { x, y }] = [show.structure.value ?? {}, show.pair.value ?? {}];
   return html`<div class="tools map-tools">
-    <${Choice} label="Horizontal axis" name="x" options=${[...Object.entries(show.STRUCTURE), ...measured()]} />
-    ${show.pair.value && html`× <${Choice} label="Vertical axis" name="y" options=${measured()} />`}
+    <${Choice} label="Horizontal axis" name="x" value=${x?.name ?? show.axes.value.x}
+      more=${Object.entries(show.STRUCTURE)} />
+    ${y && html`× <${Choice} label="Vertical axis" name="y" value=${y.name} />`}
     ${share && html`<span class="muted" title="Share of the differences between architectures that each axis shows"
       >${share.map((s) => `${Math.round(100 * s)} %`).join(" + ")}</span>`}
     <span class="spring"></span>
@@ -244,7 +233,7 @@ function Legend() {
   const [scale, swap] = [show.scale.value, show.colouring.value.direction === "min"];
   const steps = Array.from({ length: 9 }, (_, i) => ramp(i / 8)).join(",");
   return html`<div class="map-legend muted">
-    <${Choice} label="Colour" name="colour" options=${measured()} />
+    <${Choice} label="Colour" name="colour" value=${show.colouring.value.name} />
     ${scale && html`<span class="num">${short(swap ? scale.high : scale.low)}
       <span class="map-ramp" style=${{ background: `linear-gradient(90deg, ${steps})` }}></span>
       ${short(swap ? scale.low : scale.high)}</span>`}
@@ -278,11 +267,8 @@ export function View() {
     const draw = () => ((frame = 0), paint(own.scatter, upper.current.getContext("2d"), size, own.line));
     own.redraw = () => (frame ||= requestAnimationFrame(draw));
     // Whatever the drawing depends on asks for another frame.
-    const stop = effect(() => {
-      void [theme.value, seen(), show.points.value, show.front.value, selectedCandidates.value, active()];
-      void [run.value?.constraints, trust.data.value];
-      own.redraw();
-    });
+    const stop = effect(() => own.redraw(theme.value, seen(), show.points.value, show.front.value, active(),
+      selectedCandidates.value, run.value?.constraints, trust.data.value));
     return () => (stop(), cancelAnimationFrame(frame));
   }, [shown, size.width, size.height]);
   useEffect(() => {

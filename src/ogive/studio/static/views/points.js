@@ -14,10 +14,10 @@ const shapeOf = (origin) => ORIGINS[origin?.split("-")[0]] ?? "circle";
 /** What the person chose: quantities, or for `x` a kind of structure; null takes what fits the run. */
 export const axes = signal({ x: "pca", y: null, colour: null });
 
-/** Measured quantities as [{name, unit, direction}], the objectives first. */
+/** Measured quantities as [{name, direction}], the objectives first. */
 export const quantities = computed(() => {
   const rows = candidates();
-  const own = [{ name: "seconds", unit: "s", direction: "min" }, { name: "rev" }, { name: "id" }];
+  const own = [{ name: "seconds", direction: "min" }, { name: "rev" }, { name: "id" }];
   const known = new Map([...objectives.value, ...(run.value?.metrics ?? []), ...own].reverse().map((q) => [q.name, q]));
   return [...known.values()].reverse().filter(({ name }) => rows.metrics.has(name) || own.some((o) => o.name === name));
 });

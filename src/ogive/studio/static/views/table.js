@@ -3,16 +3,12 @@
 import { computed, html, signal, useContext, useEffect, useRef, useState } from "/static/vendor/preact.js";
 import { describe } from "/static/keys.js";
 import { Empty, Shown, useSize } from "/static/panes.js";
-import {
-  candidates, focused, hovered, inTime, objectives, run, select, selectedCandidates, selection,
-} from "/static/store.js";
+import { candidates, focused, hovered, inTime, objectives, run, select, selection } from "/static/store.js";
 import { quantities } from "/static/views/points.js";
 import { filter, text } from "/static/views/query.js";
 import { duration, short } from "/static/widgets.js";
 
-const ROW = 24;
-const HEAD = 28;
-const SPARE = 6;
+const [ROW, HEAD, SPARE] = [24, 28, 6];
 const STEPS = { ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10, Home: -Infinity, End: Infinity };
 
 /** {name, down} of the column that sorts; null is the first objective, best first. */
@@ -21,10 +17,8 @@ const sorting = signal(null);
 const narrowed = signal(null);
 let mine = null;
 
-describe("Candidates", {
-  "↑↓": "go to another row (also PageUp, PageDown, Home, End)",
-  " ": "select the row (with Ctrl: one more; Shift and an arrow: the next one too)",
-});
+describe("Candidates", { "↑↓": "go to another row (also PageUp, PageDown, Home, End)",
+  " ": "select the row (with Ctrl: one more; Shift and an arrow: the next one too)" });
 
 /** Columns as [{name, head, wide, value(row), show(value)}]: numbers have no `wide`. */
 const columns = computed(() => {
@@ -48,17 +42,14 @@ const columns = computed(() => {
 
 /** Rows in the order the table shows them. */
 const order = computed(() => {
-  const rows = candidates();
-  const [{ test }, only] = [filter.value, narrowed.value && new Set(narrowed.value)];
+  const [rows, { test }, only] = [candidates(), filter.value, narrowed.value && new Set(narrowed.value)];
   const found = [...rows.arch.keys()].filter((row) => (!only || only.has(rows.ids[row])) && inTime(row) && test(row));
   const { name, down } = sorted();
   const { value } = columns.value.find((c) => c.name === name) ?? columns.value[0];
-  const keys = new Map(found.map((row) => [row, value(row)]));
-  const sign = down ? -1 : 1;
   // What has no value comes last either way.
   return found.sort((a, b) => {
-    const [u, v] = [keys.get(a), keys.get(b)];
-    return Number.isNaN(u) || Number.isNaN(v) ? Number.isNaN(u) - Number.isNaN(v) : sign * ((u > v) - (u < v)) || a - b;
+    const [u, v] = down ? [value(b), value(a)] : [value(a), value(b)];
+    return Number.isNaN(value(a)) - Number.isNaN(value(b)) || (u > v) - (u < v) || a - b;
   });
 });
 
@@ -77,8 +68,7 @@ function choose(ids) {
 /** Select a row as a click does: alone, one more or less (`add`), or all from the one picked last (`through`). */
 function pick(at, add, through) {
   const ids = order.value.map((row) => candidates().ids[row]);
-  const known = selection.value.candidates;
-  const from = ids.indexOf(focused.value);
+  const [known, from] = [selection.value.candidates, ids.indexOf(focused.value)];
   if (through && from >= 0) {
     const span = ids.slice(Math.min(from, at), Math.max(from, at) + 1);
     choose([...new Set([...known, ...(from > at ? span.reverse() : span)])]);
@@ -133,7 +123,7 @@ function Head({ style }) {
 function Line({ row, at, style }) {
   const id = candidates().ids[row];
   return html`<div class="table-row" role="row" id=${`candidate-${id}`} data-id=${id} aria-rowindex=${at + 2}
-    aria-selected=${selectedCandidates.value.has(id)} data-active=${active() === id}
+    aria-selected=${selection.value.candidates.includes(id)} data-active=${active() === id}
     style=${{ ...style, transform: `translateY(${at * ROW}px)` }}
     onClick=${(event) => pick(at, event.ctrlKey || event.metaKey, event.shiftKey)}
     onPointerEnter=${() => (hovered.value = { candidate: id })}>
