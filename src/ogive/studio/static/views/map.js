@@ -276,7 +276,7 @@ export function View() {
     // For whoever wants to point at a candidate: where it lies on the canvas.
     upper.current.placeOf = (id) => {
       const [row, { x, y }] = [candidates().rowOf.get(id), show.points.value];
-      return own.scatter.toScreen(x[row], y[row], seen());
+      return own.scatter?.toScreen(x[row], y[row], seen()) ?? [NaN, NaN];
     };
   }, []);
   const { count } = candidates();
