@@ -234,7 +234,7 @@ function Legend() {
   const steps = Array.from({ length: 9 }, (_, i) => ramp(i / 8)).join(",");
   return html`<div class="map-legend muted">
     <${Choice} label="Colour" name="colour" value=${show.colouring.value.name} />
-    ${scale && html`<span class="num">${short(swap ? scale.high : scale.low)}
+    ${scale && html`<span class="num">${swap ? "≥ " : "≤ "}${short(swap ? scale.high : scale.low)}
       <span class="map-ramp" style=${{ background: `linear-gradient(90deg, ${steps})` }}></span>
       ${short(swap ? scale.low : scale.high)}</span>`}
     ${show.origins.value.map(([name, shape]) => html`<span>${GLYPHS[shape]} ${name}</span>`)}

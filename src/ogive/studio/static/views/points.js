@@ -74,16 +74,16 @@ export const structure = computed(() => (chart.value?.kind === axes.value.x ? ch
 
 // ---- points
 
-/** {low, high}: between which values something runs; where there are many, the worst few do not count. */
-function bounds(rows, { name, direction }) {
+/** {low, high}: between which values something runs; where there are many, a share of the worst does not count. */
+function bounds(rows, { name, direction }, share) {
   const known = column(rows, name).slice(0, rows.count).filter(Number.isFinite).sort();
-  const tail = known.length < 100 ? 0 : Math.round(0.05 * known.length);
+  const tail = known.length < 100 ? 0 : Math.round(share * known.length);
   const [low, high] = direction === "min" ? [0, tail] : [tail, 0];
   return known.length ? { low: known[low], high: known[known.length - 1 - high] } : null;
 }
 
-/** Between which values the colours run. */
-export const scale = computed(() => bounds(candidates(), colouring.value));
+/** Between which values the colours run: the worst quarter has one colour, so that the good ones differ. */
+export const scale = computed(() => bounds(candidates(), colouring.value, 0.25));
 
 /** Points as the scatter takes them: {count, x, y, looks}, row for row those of the candidates. */
 export const points = computed(() => {
@@ -120,7 +120,7 @@ export const origins = computed(() =>
 export const whole = computed(() => {
   const range = (quantity, axis) => {
     const places = points.value["xy"[axis]];
-    const known = quantity ? bounds(candidates(), quantity) : null;
+    const known = quantity ? bounds(candidates(), quantity, 0.05) : null;
     const least = known ? [known.low, known.high] : (structure.value?.extent[axis] ?? [0, 1]);
     const all = quantity ? (front.value ?? []).map((row) => places[row]) : places;
     const [low, high] = all.reduce(([a, b], v) => [v < a ? v : a, v > b ? v : b], least);
