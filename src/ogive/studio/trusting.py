@@ -36,7 +36,8 @@ def trust(reading: Reading) -> dict[str, Any]:
     who = "the supernet" if shared else "the search"
     told: dict[str, Any] = {"who": who, "metric": metric, "unit": "%", "why_not": _why_not(reading)}
     told |= {"anchors": [_shown(seen, values, row, runs) for row, runs in alone.items()]}
-    told |= {"next": _next(reading, seen, alone), "under_way": _under_way(reading, {a["command"] for a in anchors})}
+    line = _under_way(reading, {a["command"] for a in anchors})
+    told |= {"next": _next(reading, seen, alone, {c["arch"] for c in line}), "under_way": line}
     empty = {"tau": None, "low": None, "high": None, "rho": None, "order": None, "top_k": None}
     if not alone:
         sentence = f"Nothing has been trained alone yet, so nothing is known of how well {who} ranks."
@@ -92,12 +93,13 @@ def _why_not(reading: Reading) -> str | None:
     return None
 
 
-def _next(reading: Reading, seen: Known, alone: dict[int, dict[int, float]]) -> dict[str, Any] | None:
+def _next(
+    reading: Reading, seen: Known, alone: dict[int, dict[int, float]], waiting: set[str]
+) -> dict[str, Any] | None:
     """Return what to train next: a new anchor, from the top, the rest and at random in turn, then some once more."""
     done = np.flatnonzero(np.isfinite(reading.problem.worth(seen.rows)).all(axis=1))
     if not done.size or _why_not(reading):
         return None
-    waiting = {c["arch"] for c in _under_way(reading, set())}
     pins = {int(t) for t, note in reading.steering.notes.items() if note["pinned"] and t.isdigit()}
     pinned = np.flatnonzero(np.isin(seen.rows.candidate[done], list(pins))).tolist()
     chosen = choose_anchors(seen.standing[done], pinned=pinned, m=_WANTED, seed=reading.config.seed)
@@ -115,10 +117,12 @@ def _next(reading: Reading, seen: Known, alone: dict[int, dict[int, float]]) -> 
 
 def _under_way(reading: Reading, done: set[str]) -> list[dict[str, Any]]:
     """Return the trainings that were asked for and have not ended, oldest first."""
-    ended = done or {a["command"] for a in reading.study.anchors()}
     asked = [c for c in reading.study.commands() if c.get("op") == "train_alone" and c["status"] != "rejected"]
+    columns = reading.columns.since(0)
+    ids = dict(zip(columns["arch"], columns["ids"], strict=True))
     return [
-        {"command": c["id"], "arch": c["args"]["arch"], "seed": c["args"].get("seed", reading.config.seed)}
+        {"command": c["id"], "arch": arch, "id": ids.get(arch), "seed": c["args"].get("seed", reading.config.seed)}
         for c in asked
-        if c["id"] not in ended
+        if c["id"] not in done
+        for arch in [c["args"]["arch"]]
     ]

@@ -113,12 +113,13 @@ function Swaps({ id }) {
   const metric = objectives.value[0];
   const sign = metric.direction === "max" ? 1 : -1;
   const known = data.deltas.filter((d) => d.metric === metric.name && d.delta !== null).sort((a, b) => sign * (b.delta - a.delta));
+  const digits = known.some((d) => Math.abs(d.delta) >= 1) ? 2 : 4;
   const count = data.deltas.filter((d) => d.metric === metric.name).length;
   if (!known.length) return html`<p class="muted">None of its ${count} neighbours has been measured, and there is no supernet to ask.</p>`;
   return html`<p class="muted">${metric.name}: ${known.length} of ${count} neighbours known${known.length < count ? "; the others have not been measured" : ""}.</p>
     <table class="table"><thead><tr><th>Swap</th><th class="num">Change</th><th>From</th></tr></thead>
     <tbody>${known.map((d) => html`<tr key=${d.group + d.option}><td>${d.group}: ${nameOf(d.option, d.group)}</td>
-      <td class=${`num ${sign * d.delta > 0 ? "better" : ""}`}>${signed(d.delta, Math.abs(d.delta) < 1 ? 3 : 2)}</td><td class="muted">${d.known}</td></tr>`)}</tbody></table>`;
+      <td class=${`num ${sign * d.delta > 0 ? "better" : ""}`}>${signed(d.delta, digits)}</td><td class="muted">${d.known}</td></tr>`)}</tbody></table>`;
 }
 
 /** Send one command for all options of a drawing, else one for each choice: there a command is about one choice. */

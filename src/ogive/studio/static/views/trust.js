@@ -64,8 +64,8 @@ export function View() {
       title=${next && `Train #${next.id} alone (${next.why}), seed ${next.seed}`} />
       ${next && html`<span class="muted">next: <${Candidate} id=${next.id} /> (${next.why})</span>`}
       ${why && html`<span class="muted">Not possible: ${why}.</span>`}</div>
-    ${line.length > 0 && html`<ul class="line" aria-label="Trainings under way">${line.map(({ command, arch, seed }, i) => html`<li key=${command}>
-      <span class="mono" title=${arch}>${arch}</span><span class="muted">${i ? "waits" : "under way"}, seed ${seed}</span>
+    ${line.length > 0 && html`<ul class="line" aria-label="Trainings under way">${line.map(({ command, arch, id, seed }, i) => html`<li key=${command}>
+      <span title=${arch}>${id === null ? arch : html`<${Candidate} id=${id} />`}${i ? " waits" : " is being trained"}, seed ${seed}</span>
       <${Act} label="Cancel this training" text="Cancel" onClick=${() => send("cancel", { command })} /></li>`)}</ul>`}
     ${anchors.length > 0 && html`<${Scatter} anchors=${anchors} who=${data.who} unit=${data.unit} />
       ${anchors.length > 1 && html`<${Figures} data=${data} />`}
