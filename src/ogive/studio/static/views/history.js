@@ -94,7 +94,7 @@ export function View() {
     ${all.length === 0
       ? html`<${Empty} title="Nothing has been decided yet">What you lock, exclude, nudge or draw is listed here, and can
           be undone.<//>`
-      : html`<ol class="entries" aria-label="History, newest first">
+      : html`<ol class="entries" tabindex="0" aria-label="History, newest first">
           ${all.slice(0, shown).map((entry) => html`<${Entry} key=${entry.key} entry=${entry} present=${run.value.rev} />`)}
         </ol>`}
     ${all.length > shown && html`<button class="button" onClick=${() => setShown(shown + SHOWN)}>Show older</button>`}
