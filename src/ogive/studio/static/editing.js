@@ -74,7 +74,7 @@ export function actionsOn(part) {
   const already = (word) => (item.status === word ? `It is ${word}.` : fixed);
   const status = (word) => (isGroup ? "Choose its options one by one." : already(word));
   const together = isGroup ? [id] : [id, ...selection.value.nodes.filter((n) => n !== id && isMate(part, n))];
-  const many = together.length > 1 ? ` ${together.length} parts` : "";
+  const many = together.length > 1 ? ` (${together.length})` : "";
   const steer = (op) => (place) => attempt(op, isGroup ? { choice: id } : { node: together }, place);
   const redraw = (op, args) => (place) => attempt(op, args, place);
   const ends = { source: item.source, target: item.target };
@@ -84,7 +84,7 @@ export function actionsOn(part) {
     [true, "x", `Exclude${many}`, steer("exclude"), status("excluded")],
     [true, "f", isGroup ? "Free all" : `Free${many}`, steer("free"), fixed],
     [kind === "node", "n", "Nudge…", (place) => open("nudge", id, place), fixed],
-    [drawn && !isEdge, "c", "Connect to…", () => startLink(id)],
+    [drawn && !isEdge, "c", "Connect…", () => startLink(id)],
     [drawn && isGroup, "d", "Duplicate", redraw("duplicate_group", { group: id })],
     [drawn && isGroup, "D", "Duplicate behind", redraw("duplicate_group", { group: id, behind: true })],
     [drawn && isEdge, "o", `Make ${item.optional ? "fixed" : "optional"}`, redraw("connect", turned)],

@@ -96,8 +96,9 @@ export function line(points) {
   return path;
 }
 
-/** Return the point halfway along the first stretch of an edge that leads to another layer. */
-export function halfway([[x, y], [x2, y2]]) {
+/** Return the point halfway along the stretch of an edge with the most room: where it passes a layer, if it does. */
+export function halfway(points) {
+  const [[x, y], [x2, y2]] = points.length > 2 ? points.slice(1, 3) : points;
   return [(x + x2) / 2, (y + y2) / 2];
 }
 

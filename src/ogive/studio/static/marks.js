@@ -57,7 +57,7 @@ export function Node(props) {
   const room = box.w - 18 - beside - figure.length * size * CHAR;
   const thick = Math.min(6, Math.max(4, 3 / look.scale));
   const level = box.h - 6 - thick;
-  const bar = about.fitness != null || part.group;
+  const bar = about.fitness != null;
   const baseline = ((bar ? level : box.h) + size * 0.68) / 2 + 0.5;
   return html`<g ...${common({ ...props, testid: `node-${item.id}` })} class="node" transform=${at(box)}>
     <title>${describe(part, about)}</title>
@@ -67,9 +67,8 @@ export function Node(props) {
           class="bar" x="6" y="10" width=${(box.w - 12) * props.share} height=${box.h - 20} rx="4" />`
       : html`<text class="node-label" x="9" y=${baseline} font-size=${size}>${fitted(part.short, room, size)}</text>
           <text class="node-figure" x=${box.w - 9 - beside} y=${baseline} font-size=${size * 0.92}>${figure}</text>
-          ${bar && html`<rect class="track" x="9" y=${level} width=${box.w - 18} height=${thick} rx=${thick / 2} />`}
-          ${about.fitness != null && html`<rect
-            class="bar" x="9" y=${level} width=${(box.w - 18) * about.fitness} height=${thick} rx=${thick / 2} />`}`}
+          ${bar && html`<rect class="track" x="9" y=${level} width=${box.w - 18} height=${thick} rx=${thick / 2} />
+            <rect class="bar" x="9" y=${level} width=${(box.w - 18) * about.fitness} height=${thick} rx=${thick / 2} />`}`}
     ${status === "locked" && html`<${Lock} x=${box.w - 8 - size} y=${baseline} size=${size} />`}
     ${item.new && html`<circle class="new" cx=${box.w - 4} cy="4" r=${size * 0.36} />`}
     ${look.level === "near" && item.shape && html`<text class="shape" x=${box.w / 2} y=${box.h + 8} font-size="7.5">

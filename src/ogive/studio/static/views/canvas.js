@@ -24,6 +24,7 @@ const transform = computed(() => `translate(${camera.value.x},${camera.value.y})
 const scale = computed(() => Math.max(0.05, Math.round(camera.value.k * 20) / 20));
 /** The part that Tab leads to. */
 const active = signal(null);
+let fitted = null;
 
 describe("Template", {
   Arrows: "follow the edges; up and down within a layer",
@@ -59,7 +60,7 @@ function fit({ width, height }) {
   const { layout } = drawing.value;
   const k = Math.min(1.25, Math.max(whole({ width, height }), READABLE));
   const left = (space, size) => (size * k > space ? 0 : (space - size * k) / 2);
-  camera.value = { k, x: left(width, layout.width), y: (height - layout.height * k) / 2 };
+  camera.value = fitted = { k, x: left(width, layout.width), y: (height - layout.height * k) / 2 };
 }
 
 /** Bring a part into sight. */
@@ -80,14 +81,15 @@ function useFacts(all) {
   const marked = markedParts.value;
   const path = useMemo(() => (marked.size ? usedBy(all, usage.order, marked) : new Set()), [all, marked]);
   const named = new Set(pending.value.flatMap(({ args }) => args.node ?? args.choice ?? []));
-  const most = Math.max(1, ...[...all.values()].filter((p) => p.group).map((p) => usage.of(p.id)));
+  const measured = ({ id }) => known.get(id)?.n ?? usage.of(id);
+  const most = Math.max(1, ...[...all.values()].filter((p) => p.group).map(measured));
   const { nudges } = run.value;
   const over = dragged.value?.over ?? null;
   return (part) => {
     const { id, kind, item, group } = part;
     const evidenced = known.get(id);
-    const n = usage.of(id);
-    const fitness = evidenced && (evidenced.n ?? n) > 0 ? evidenced.fitness : null;
+    const n = measured(part);
+    const fitness = evidenced?.n > 0 ? evidenced.fitness : null;
     const siblings = group ? all.get(group).item.options.map((o) => all.get(o).item) : [];
     const locked = siblings.filter((s) => s.status === "locked").length;
     return {
@@ -118,7 +120,7 @@ function Drawing() {
   const factsOf = useFacts(all);
   const k = scale.value;
   const level = k < FAR ? "far" : k < NEAR ? "middle" : "near";
-  const text = Math.min(24, Math.max(12, 10.5 / k));
+  const text = Math.min(22, Math.max(12, 10 / k));
   const look = { level, scale: k, text, active: active.value, editable: drawing.value.template.editable };
   const props = (part) => ({ key: part.id, part, look, ...factsOf(part) });
   const of = (kind) => [...all.values()].filter((part) => part.kind === kind);
@@ -316,7 +318,12 @@ export function View() {
   const [ref, size] = useSize();
   const all = parts.value;
   const there = all !== null && size.width > 0;
-  useLayoutEffect(() => there && fit(size), [there]);
+  const name = run.value?.run.name;
+  useLayoutEffect(() => void (fitted = null), [name]);
+  // What was fitted stays so until somebody pans or zooms.
+  useLayoutEffect(() => {
+    if (there && (fitted === null || camera.value === fitted)) fit(size);
+  }, [there, size, name, drawing.value?.layout]);
   const before = useRef(null);
   useLayoutEffect(() => {
     if (all) keepActive(all, before.current);
