@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import csv
-import os
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.conftest import lacking
 from tests.studio.runs import cell_run, logged_in, served
 
 PLACES = "ids => ids.map((id) => document.querySelector('[data-testid=map]').placeOf(id))"
@@ -45,21 +42,6 @@ def candidates(api):
         columns[part] = np.array([i in used for used in found["parts"]])
     done = np.array([status == "done" for status in found["status"]])
     return columns | {"id": np.array(found["ids"]), "done": done, "feasible": np.array(found["feasible"])}
-
-
-@pytest.fixture(scope="module")
-def browser():
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        lacking("Playwright is not installed")
-    path = os.environ.get("OGIVE_CHROMIUM") or shutil.which("chromium")
-    if path is None:
-        lacking("no Chromium on the path")
-    with sync_playwright() as play:
-        found = play.chromium.launch(executable_path=path, args=["--no-sandbox"] if os.geteuid() == 0 else [])
-        yield found
-        found.close()
 
 
 @pytest.fixture
