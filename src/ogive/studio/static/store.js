@@ -162,6 +162,7 @@ export function inTime(row) {
 
 const listeners = new Set();
 let seen = 0;
+let heard = 0;
 let generation = 0;
 let catchingUp = false;
 let leave = null;
@@ -173,6 +174,7 @@ export function onEvent(listener) {
 }
 
 function receive(event) {
+  heard = Math.max(heard, event.seq);
   if (event.kind === "reset") restart();
   else if (event.seq > seen + 1) catchUp();
   else if (event.seq === seen + 1) apply(event);
@@ -185,18 +187,19 @@ function apply(event) {
   for (const listener of listeners) listener(event);
 }
 
-/** Fetch the events that this tab missed. */
+/** Fetch the events that this tab missed, also those that come meanwhile. */
 async function catchUp() {
   if (catchingUp) return;
   catchingUp = true;
   const asked = generation;
   try {
-    for (let found = [0]; found.length && asked === generation; ) {
-      found = (await get(`events?after=${seen}&limit=2000`)).events;
-      for (const event of found) if (asked === generation && event.seq === seen + 1) apply(event);
+    while (seen < heard && asked === generation) {
+      const { events } = await get(`events?after=${seen}&limit=2000`);
+      if (!events.length) return;
+      for (const event of events) if (asked === generation && event.seq === seen + 1) apply(event);
     }
-  } catch (error) {
-    failure.value = error.message;
+  } catch {
+    // The server is gone; the next event after its return asks again.
   } finally {
     catchingUp = false;
   }
@@ -221,7 +224,7 @@ async function restart() {
     const [listed, snapshot] = await Promise.all([get("runs"), get("state")]);
     if (asked !== generation) return;
     [runs.value, run.value] = [listed.runs, snapshot];
-    seen = run.value.seq;
+    seen = heard = run.value.seq;
     leave = follow(() => seen, receive, told);
     for (const r of resources) r.touch();
   } catch (error) {
