@@ -185,9 +185,8 @@ export function View() {
       <${Bias} found=${bias} what="proposed" />
       ${training.length > 0 && html`<p class="muted">Gradient updates in the supernet:</p><${Bias} found=${training} what="trained" />`}`}<//>
     <${Fold} title=${`Coverage: ${share(coverage)}`}>${() => html`<p>${coverage.evaluated.toLocaleString("en")} different
-      architectures of ${coverage.exact ? "exactly" : "an estimated"} ${short(coverage.allowed)} allowed have been evaluated.
-      ${coverage.unseen_pairs.toLocaleString("en")} of ${coverage.pairs.toLocaleString("en")} pairs of options have never been
-      seen together.</p>`}<//>
+      architectures of ${coverage.exact ? "exactly" : "an estimated"} ${short(coverage.allowed)} allowed have been evaluated; of
+      ${` ${coverage.pairs.toLocaleString("en")} pairs of options ${coverage.unseen_pairs.toLocaleString("en")} have never been seen together.`}</p>`}<//>
     <${Fold} title="Pairs: do options interact?">${() => html`<${Pairs} />`}<//>
   </div>`;
 }
