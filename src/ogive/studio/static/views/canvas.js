@@ -125,12 +125,12 @@ function Drawing() {
   const props = (part) => ({ key: part.id, part, look, ...factsOf(part) });
   const of = (kind) => [...all.values()].filter((part) => part.kind === kind);
   const link = linking.value;
-  const start = link && all.get(link.source).box;
+  const start = all.get(link?.source)?.box;
   return html`<g transform=${transform} class=${`level-${level}`}>
     ${of("group").map((part) => html`<${Group} ...${props(part)} />`)}
     ${of("edge").map((part) => html`<${Edge} ...${props(part)} />`)}
     ${of("node").map((part) => html`<${Node} ...${props(part)} />`)}
-    ${link && html`<path class="link" d=${line([[start.x + start.w, start.y + start.h / 2], [link.x, link.y]])} />`}
+    ${start && html`<path class="link" d=${line([[start.x + start.w, start.y + start.h / 2], [link.x, link.y]])} />`}
   </g>`;
 }
 
