@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from ogive._errors import InputError, UnknownNameError
 from ogive.study import Study
 from ogive.study.one_shot import SLICE, Slices, loss_trace, supernet_settings, with_newcomers
+from ogive.study.pilot import Pilot
 from ogive.training.export import load_weights
 from ogive.training.recalibration import examples, score_examples
 from ogive.training.supernet_data import val_parts
@@ -226,3 +229,36 @@ def test_the_winner_is_the_finalist_that_validates_best_alone(tmp_path):
     first = [r["validation"] for r in runs if tuple(r["genotype"]) == best and r["seed"] == 1000]
     assert [again] == first, "judged by the part of validation that the supernet's scores have not seen"
     assert Study.open(tmp_path / "run").best.arch == study.best.arch
+
+
+def locked_at(step, study, stop_at=None):
+    """Run a study, lock an option when its supernet has had so many steps, and stop it after some more."""
+    original, sent = Pilot.hold, []
+
+    def hold(self, engine, done):
+        if done == step and not sent:
+            sent.append(study.steer("lock", choice="a", option="a_conv3"))
+        self.stopped |= done == stop_at
+        return original(self, engine, done)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pilot, "hold", hold)
+        return study.run()
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_lock_within_a_slice_takes_effect_at_once_and_at_the_same_step_when_resumed(tmp_path, lost):
+    recipe = {"epochs": 8, "lr": 0.05, "warm": 0.5}
+    whole = locked_at(30, ask(trials=16, supernet=recipe))
+    (applied,) = [e.data for e in whole.events(kinds=("command.applied",))]
+    assert (applied["at"], applied["step"]) == (0, 30)
+    first = next(e.data for e in whole.events(kinds=(SLICE,)))
+    conv = whole.problem.space.choices[0].options.index("a_conv3")
+    # 30 guided steps of four paths are half fair; after the lock all paths have the option.
+    assert first["exposure"][0][conv] > 4 * (first["steps"] - 30)
+    path = tmp_path / "run"
+    stopped = locked_at(30, ask(path, trials=16, supernet=recipe), stop_at=45)
+    assert 45 <= len(loss_trace(stopped.events())) < 60
+    if lost:
+        shutil.rmtree(path / "checkpoints")
+    same(Study.open(path).run(), whole)

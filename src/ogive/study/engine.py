@@ -75,7 +75,7 @@ class Engine:
         What the strategy has been told, each with the problem it was measured for.
     before_ask : list of callable
         Called with the engine before every ask, at the same turns in a resumed run; may change the strategy. One that
-        takes long asks ``helm.hold`` now and then, and returns if that says so; it is then called again later.
+        takes long asks ``helm.hold`` at every step of its work and returns what that says; it is called again later.
     on_steered : list of callable
         Called with the engine and the states of steering before and after, when a revision has been adopted.
     """
@@ -98,7 +98,7 @@ class Engine:
         self.batch, self.window, self.max_draws = batch, window, max_draws
         self.free_repeats, self.on_change = free_repeats, on_change
         self.helm: Helm = helm or Adrift()
-        self.before_ask: list[Callable[[Engine], None]] = []
+        self.before_ask: list[Callable[[Engine], bool]] = []
         self.on_steered: list[Callable[[Engine, Steering, Steering], None]] = []
         self.stop: Callable[[], bool] = lambda: False
         self.asked = 0
@@ -156,10 +156,8 @@ class Engine:
                 self._look(group, self.budget - self.trials)
 
     def _ask(self, room: int) -> None:
-        for hook in self.before_ask:
-            hook(self)
-            if not self.helm.hold(self):
-                return
+        if not all(hook(self) for hook in self.before_ask):
+            return
         genotypes = np.asarray(self.strategy.ask(self.batch), dtype=self.problem.space.dtype)
         group = Group(Rows.blank(self.asked, genotypes, len(self.problem.metrics)))
         if told := getattr(self.strategy, "origins", None):

@@ -40,8 +40,8 @@ class Helm(Protocol):
     def attend(self, engine: Engine) -> bool:
         """Do what is due before the next step, wait while the run is paused; return whether to go on."""
 
-    def hold(self, engine: Engine) -> bool:
-        """Only wait while the run is paused; return whether to go on. For what takes long within a step."""
+    def hold(self, engine: Engine, step: int) -> bool:
+        """Do what is due within a long turn after so many steps of its work; return whether to go on."""
 
     def replays(self, engine: Engine) -> bool:
         """Return whether the engine still draws what the log knows."""
@@ -65,7 +65,7 @@ class Adrift:
         """Go on until the run is to stop."""
         return not engine.stop()
 
-    def hold(self, engine: Engine) -> bool:
+    def hold(self, engine: Engine, step: int) -> bool:  # noqa: ARG002 - the signature of a helm
         """Go on until the run is to stop."""
         return not engine.stop()
 

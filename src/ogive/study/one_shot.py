@@ -238,44 +238,41 @@ class OneShot:
 
     # ---------------------------------------------------------------- training
 
-    def prepare(self, engine: Engine) -> None:
-        """Train what is due before the engine asks for its next batch; a run that is to stop comes back here later.
+    def prepare(self, engine: Engine) -> bool:
+        """Train what is due before the engine asks for its next batch; return False if the run is to stop first.
 
         Raises
         ------
         DivergedError
             If the training diverges.
         """
-        self._strategy = strategy = engine.strategy
-        self._space = strategy.space
+        self._strategy, self._space = engine.strategy, engine.strategy.space
         batches = engine.turn // 2  # an ask and a tell each
         number, end = self.slices.due(batches, self._batches, self._as_it_is.total_steps)
         if number <= self._slice:
-            return
-        if self._as_it_is.steps_done < end:
+            return True
+        began = self._as_it_is.steps_done < end
+        if began:
             engine.journal.append([("run.state", {"state": "training" if number else "warming"})])
-            self._train(engine, end)
-            if self._as_it_is.steps_done < end:
-                return
+        if not self._train(engine, end):
+            return False
+        if began:
             engine.journal.append([("run.state", {"state": "searching"})])
-        self._finish(strategy, number, engine)
+        self._finish(engine.strategy, number, engine)
+        return True
 
-    def _train(self, engine: Engine, end: int) -> None:
-        trainer, strategy = self.trainer, engine.strategy
-        if (
-            isinstance(strategy, Guided)
-            and isinstance(trainer.sampler, GuidedSampler)
-            and trainer.steps_done in self._ends
-        ):
-            # At the start of a slice; one that is taken up in the middle goes on with the weights it was saved with.
-            held = trainer.supernet
-            trainer.sampler.weights = with_newcomers(
-                strategy.distribution(), held.exposure, held.space.restriction.allowed
-            )
+    def _train(self, engine: Engine, end: int) -> bool:
+        """Train up to a step, steered between any two; return False if the run is to stop before."""
         ticked = saved = time.monotonic()
         losses: list[float] = []
-        while trainer.steps_done < end and engine.helm.hold(engine):
-            losses.append(trainer.step())
+        begun = self._as_it_is.steps_done
+        while goes_on := engine.helm.hold(engine, self._as_it_is.steps_done):
+            if self._as_it_is.steps_done >= end:
+                break
+            # Somebody may have led the search elsewhere since the step before.
+            self._space = engine.strategy.space
+            self._aim(engine.strategy)
+            losses.append(self.trainer.step())
             now = time.monotonic()
             if now - ticked >= _TICK_SECONDS:
                 self._tick(losses, engine)
@@ -285,7 +282,23 @@ class OneShot:
                 saved = now
         if losses:
             self._tick(losses, engine)
-        self._save()
+        if self._as_it_is.steps_done > begun:
+            self._save()
+        return goes_on
+
+    def _aim(self, strategy: Strategy) -> None:
+        """Give the sampler the distribution of a guided search at the start of a slice, and for another drawing.
+
+        A slice that is taken up in the middle goes on with the weights it was saved with.
+        """
+        sampler = self.trainer.sampler
+        if not (isinstance(strategy, Guided) and isinstance(sampler, GuidedSampler)):
+            return
+        held = self.trainer.supernet
+        fits = sampler.weights is not None and sampler.weights.shape == held.exposure.shape
+        if self.trainer.steps_done in self._ends or not fits:
+            allowed = held.space.restriction.allowed
+            sampler.weights = with_newcomers(strategy.distribution(), held.exposure, allowed)
 
     def retell(self, engine: Engine, before: Steering, after: Steering) -> None:  # noqa: ARG002 - a hook of the engine
         """Give a strategy that was begun anew, and told everything at once, the evidence epochs of what it was told."""
@@ -332,7 +345,7 @@ class OneShot:
     def _save(self) -> None:
         if self._folder is None:
             return
-        self.trainer.save(self._folder / f"supernet-{self.trainer.steps_done:09d}")
+        self._as_it_is.save(self._folder / f"supernet-{self._as_it_is.steps_done:09d}")
         for old in self._saved()[:-_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
 

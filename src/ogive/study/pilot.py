@@ -90,7 +90,9 @@ class Pilot:
         self.stopped = False
         self._read_to = 0
         self._waiting: deque[Posted] = deque()
-        self._paused, self._said = False, "searching"
+        self._paused = False
+        self._resting: str | None = None
+        self._step: int | None = None
         self._until = math.inf
         applied = [e for e in journal.commands if e.kind == APPLIED]
         self._done = {e.data["id"] for e in journal.commands if e.kind in (APPLIED, "command.rejected")}
@@ -114,13 +116,18 @@ class Pilot:
 
     def join(self, crew: Crew) -> None:
         """Go on in another round, with another crew."""
-        self.crew, self.stopped, self._said = crew, False, "searching"
+        self.crew, self.stopped, self._resting = crew, False, None
 
     # ---------------------------------------------------------------- the helm
 
     def due(self, engine: Engine) -> bool:
-        """Return whether the log has a command at this turn that has not been carried out again."""
-        return bool(self._script) and self._script[0].data["at"] <= engine.turn
+        """Return whether the log has a command at this turn, or this step of it, that is to be carried out again."""
+        if not self._script:
+            return False
+        at, step = self._script[0].data["at"], self._script[0].data.get("step")
+        if step is None or at < engine.turn:
+            return bool(at <= engine.turn)
+        return bool(at == engine.turn and self._step is not None and step <= self._step)
 
     def limit(self, engine: Engine) -> int:
         """Return the number of trials to pause at."""
@@ -140,10 +147,7 @@ class Pilot:
             while self.due(engine):
                 self._repeat(self._script.popleft(), engine)
             self._look(engine)
-            if self._waiting and not self.replays(engine):
-                waiting, self._waiting = self._waiting, deque()
-                for posted in waiting:
-                    self._carry_out(posted, engine)
+            self._take_up_waiting(engine)
             under_way = self.crew.tend(engine)
             if engine.stop() or self.stopped:
                 return False
@@ -152,26 +156,48 @@ class Pilot:
                 return True
             self._idle(engine)
 
-    def hold(self, engine: Engine) -> bool:
-        """Carry out pause, resume and stop only; wait while the run is paused, and return whether to go on."""
-        while True:
-            self._look(engine)
-            if engine.stop() or self.stopped:
-                return False
-            if not self._rests(engine, False):
-                return True
-            self._idle(engine)
+    def hold(self, engine: Engine, step: int) -> bool:
+        """Do what is due within a long turn, after so many steps of its work; return whether to go on.
 
-    def _rests(self, engine: Engine, reached: bool) -> bool:
+        A command that changes the draws is logged with the step as well, and a resumed run carries it out again once
+        the work has come as far.
+        """
+        self._step = step
+        try:
+            while True:
+                while self.due(engine):
+                    self._repeat(self._script.popleft(), engine)
+                self._look(engine)
+                self._take_up_waiting(engine)
+                if engine.stop() or self.stopped:
+                    return False
+                if not self._rests(engine, False, "training"):
+                    return True
+                self._idle(engine)
+        finally:
+            self._step = None
+
+    def _take_up_waiting(self, engine: Engine) -> None:
+        if not self._waiting or self.replays(engine):
+            return
+        waiting, self._waiting = self._waiting, deque()
+        for posted in waiting:
+            # Within a turn there is no queue yet to put anything in.
+            if self._step is not None and posted.command.op == "evaluate":
+                self._waiting.append(posted)
+            else:
+                self._carry_out(posted, engine)
+
+    def _rests(self, engine: Engine, reached: bool, busy: str = "searching") -> bool:
         """Return whether the run is paused now, and log when that changes."""
         paused = (self._paused or reached) and not self.replays(engine) and engine.trials < engine.budget
-        word = "searching"
+        resting = None
         if paused:
             # What workers have begun still counts.
-            word = "pausing" if engine.flying and engine.executor.busy() else "paused"
-        if word != self._said:
-            engine.journal.append([("run.state", {"state": word})])
-        self._said = word
+            resting = "pausing" if engine.flying and engine.executor.busy() else "paused"
+        if resting != self._resting:
+            engine.journal.append([("run.state", {"state": resting or busy})])
+        self._resting = resting
         return paused
 
     @staticmethod
@@ -305,6 +331,8 @@ class Pilot:
         also: Iterable[Entry] = (),
     ) -> None:
         facts = {"at": engine.turn, "rev": self.steering.rev, "latency": max(0.0, time.time() - posted.ts)}
+        if self._step is not None:
+            facts["step"] = self._step
         engine.journal.append([(kind, posted.command.to_dict() | facts | (more or {})), *also])
 
 
