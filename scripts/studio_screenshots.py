@@ -1,7 +1,7 @@
 """Walk through the reference flow of the studio in a browser and photograph each step for docs/studio.md.
 
-Run from the root of the repository: ``python scripts/studio_screenshots.py`` (needs Chromium as `chromium` or in
-OGIVE_CHROMIUM, and the dev extra). Takes about a minute; the search is real, so figures in the pictures differ between machines.
+Run from the root of the repository: ``python scripts/studio_screenshots.py`` (needs ``chromium`` or
+OGIVE_CHROMIUM, and the dev extra). The search is real, so figures in the pictures differ between machines.
 """
 
 from __future__ import annotations

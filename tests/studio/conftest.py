@@ -77,8 +77,8 @@ class Studio:
         found = self.get("candidates?after=0")
         names = found["part_names"]
         return [
-            {"id": id, "status": status, "parts": {names[i] for i in parts}}
-            for id, status, parts in zip(found["ids"], found["status"], found["parts"], strict=True)
+            {"id": number, "status": status, "parts": {names[i] for i in parts}}
+            for number, status, parts in zip(found["ids"], found["status"], found["parts"], strict=True)
         ]
 
     def measured(self) -> int:
