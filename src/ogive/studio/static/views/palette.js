@@ -54,7 +54,7 @@ function Palette({ template }) {
       This space is no drawing: its options can be locked, excluded and nudged, but no block added.</p></div>`;
   }
   const blocks = [GROUP, ...template.catalogue.map(({ op }) => op).filter((op) => op !== "input" && op !== "output")];
-  return html`<div class="palette" data-testid="palette">
+  return html`<div class="palette" data-testid="palette" tabindex=${why ? 0 : null}>
     ${why && html`<p class="muted">${why}</p>`}
     <ul>
       ${blocks.map((op) => html`<li key=${op}><button
