@@ -108,7 +108,8 @@ export function Edge(props) {
   const { item, points } = part;
   const path = line(points);
   const [x, y] = halfway(points);
-  const size = look.level === "near" ? 7.5 : look.text * 0.9;
+  // Seen from further off the label is wider than the gap between two blocks: it goes above them.
+  const [size, above] = look.level === "near" ? [7.5, 9] : [look.text * 0.9, 24];
   return html`<g ...${common({ ...props, testid: `edge-${item.source}-${item.target}` })} class="edge">
     <title>${nameOf(part, props.about)}${shape ? `\n${shape}` : ""}</title>
     <path class="edge-hit" d=${path} />
@@ -116,6 +117,6 @@ export function Edge(props) {
     ${item.optional && html`<circle class="switch" cx=${x} cy=${y} r=${item.status === "locked" ? 11 : 7} />
       ${item.status === "locked" && html`<${Lock} x=${x - 6} y=${y + 6} size="12" />`}
       ${item.status === "excluded" && html`<path class="cross" d=${`M${x - 3} ${y - 3}l6 6m0 -6l-6 6`} />`}`}
-    <text class="edge-label" x=${x} y=${y - 9} font-size=${size}>${shape}</text>
+    <text class="edge-label" x=${x} y=${y - above} font-size=${size}>${shape}</text>
   </g>`;
 }
