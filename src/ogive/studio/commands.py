@@ -73,13 +73,21 @@ def command(run: Reading, data: Any) -> tuple[int, dict[str, Any]]:
     given["args"] = _by_choice(run.problem.space, given.get("args") or {})
     reply = run.study.send(given | {"actor": "you", "note": given.get("note") or ""})
     if reply.status == "rejected":
+        if not attended and any(c["status"] in ("posted", "accepted") for c in run.study.commands()):
+            # What an engine left in line when it died stands between the page and the run.
+            _take_up(run, paused=True)
         diff = run.differences(given.get("base_rev"))
         return 409, {"id": reply.id, "status": "rejected", "reason": reply.reason, "diff": diff, "rev": reply.rev}
     if not attended and reply.status == "accepted":
-        if op not in _GOES_ON:
-            run.study.steer("pause", actor="studio", note="to carry out a command on a run that nobody worked on")
-        run.engine.start()
+        _take_up(run, paused=op not in _GOES_ON)
     return 202, {"id": reply.id, "status": "accepted", "rev": reply.rev}
+
+
+def _take_up(run: Reading, *, paused: bool) -> None:
+    """Begin to work on a run; paused, it carries out what is in line and nothing else."""
+    if paused:
+        run.study.steer("pause", actor="studio", note="to carry out a command on a run that nobody worked on")
+    run.engine.start()
 
 
 def _pointless(run: Reading, op: Any, *, attended: bool) -> str | None:
