@@ -282,12 +282,21 @@ def _swapped(space: Space, own: Genotypes) -> tuple[Genotypes, list[tuple[str, s
 
 
 def costs(reading: Reading, number: int) -> Callable[[], dict[str, Any]]:
-    """Return what counts the parameters and multiply-accumulates of a candidate; none where no network can be built."""
-    problem, own = reading.problem, genotype_of(reading, number)
+    """Return what counts the parameters and multiply-accumulates of a candidate; none where no network can be built.
+
+    Nor is there one of a candidate that the space, redrawn since, no longer has.
+    """
+    problem = reading.problem
+    if problem.context.task is None or not problem.space.buildable:
+        return lambda: {"costs": {}}
+    try:
+        own = genotype_of(reading, number)
+    except UnknownNameError:
+        raise
+    except InputError:
+        return lambda: {"costs": {}}
 
     def answer() -> dict[str, Any]:
-        if problem.context.task is None or not problem.space.buildable:
-            return {"costs": {}}
         found = evaluate(["params", "macs"], problem.space, own[None], problem.context)
         return {"costs": {k: float(v[0]) for k, v in found.values.items() if np.isfinite(v[0])}}
 
