@@ -1,8 +1,9 @@
-"""The page on a running search: watching it, stopping it, steering it (P1-P10, P12, P13)."""
+"""The page on a running search: watching it, stopping it, steering it (P1-P10, P12, P13, P16, P19)."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -32,12 +33,12 @@ def focused_part(page) -> str | None:
     return page.evaluate("() => document.activeElement.dataset.part ?? null")
 
 
-def walk_to(page, wanted, most: int = 60) -> str:
+def walk_to(page, wanted, tab: str = "Tab", most: int = 60) -> str:
     """Go to a part by Tab and arrows alone; `wanted` tells whether it is the one."""
     for _ in range(most):
         if focused_part(page):
             break
-        page.keyboard.press("Tab")
+        page.keyboard.press(tab)
     page.keyboard.press("Home")
     # Right along the edges, then through the layer: every option is reached without the mouse.
     for _ in range(most):
@@ -282,3 +283,40 @@ def test_of_two_edits_of_one_revision_the_second_is_told(demo, page, held):
     assert demo.state()["statuses"].get("s1_conv3") == "excluded"
     assert demo.state()["rev"] == rev + 1
     free_again(demo, "s1_conv3")
+
+
+def test_the_best_is_exported_as_source_that_compiles(demo, page, held):
+    """P19 from the page; that it builds and gives the recorded output is tested in test_export.py."""
+    page.get_by_role("button", name="Show the best").click()
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as found:
+        page.get_by_role("link", name="PyTorch source").click()
+    assert found.value.suggested_filename.endswith(".py")
+    compile(Path(found.value.path()).read_text(), "exported", "exec")
+
+
+def test_the_flow_is_gone_through_by_keyboard_alone(demo, page, going):
+    """P16: follow a suggestion, lock, undo, pause, train an anchor, look at the best."""
+    rev = demo.state()["rev"]
+    suggested = page.get_by_test_id("suggestions").get_by_role("button", name=re.compile("^Exclude")).first
+    suggested.focus()
+    page.keyboard.press("Enter")
+    until(lambda: demo.state()["rev"] == rev + 1)
+    before = demo.state()["statuses"]
+    assert "excluded" in before.values()
+    walk_to(page, lambda part: part == "s2_conv3", "Shift+Tab")
+    page.keyboard.press("l")
+    until(lambda: demo.state()["statuses"].get("s2_conv3") == "locked")
+    page.keyboard.press("Control+z")
+    until(lambda: demo.state()["statuses"] == before)
+    page.keyboard.press("p")
+    expect(page.get_by_test_id("run-state")).to_have_text("paused")
+    page.get_by_role("tab", name="Evidence").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_test_id("trust")).to_be_visible()
+    page.get_by_role("button", name="Train next anchor").focus()
+    page.keyboard.press("Enter")
+    until(lambda: len(demo.get("trust")["anchors"]) + len(demo.get("trust")["under_way"]) > 0)
+    page.get_by_role("button", name="Show the best").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("detail")).to_have_attribute("data-ids", str(demo.state()["best"]["id"]))
