@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -13,13 +12,12 @@ from ogive._errors import InputError, UnknownNameError
 from ogive.metrics.base import Cost, resolve
 from ogive.metrics.evaluate import evaluate
 from ogive.strategies.coverage import bias, coverage
-from ogive.strategies.evidence import gather, rewards, suggestions
+from ogive.strategies.evidence import suggestions
 from ogive.strategies.interactions import interactions
-from ogive.strategies.pareto import non_dominated_ranks
 from ogive.studio.graph import part_id
 from ogive.studio.weights import scores
-from ogive.study.one_shot import SLICE
-from ogive.study.problem import Rows, Status
+from ogive.study.known import Known
+from ogive.study.problem import Status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,48 +30,9 @@ if TYPE_CHECKING:
     from ogive.studio.reading import Reading
 
 _LINKED = 5
-_HALF_LIFE = 3  # slices of the supernet's training, as in guided search
 _SHOWN_PAIRS = 10
 
 _ANSWERS: WeakKeyDictionary[Reading, tuple[int, dict[str, Any]]] = WeakKeyDictionary()
-
-
-@dataclass(frozen=True)
-class Known:
-    """The evaluations of a run that say something of the present question.
-
-    Attributes
-    ----------
-    rows : Rows
-        What was measured or failed.
-    standing : ndarray of float64, (n,)
-        Mid-rank percentile of each within its evidence epoch; with several objectives that of its front.
-    epoch : ndarray of int64, (n,)
-        Slices of the supernet's training before it.
-    slices : list of dict
-        What was logged of those slices.
-    """
-
-    rows: Rows
-    standing: NDArray[np.float64]
-    epoch: NDArray[np.int64]
-    slices: list[dict[str, Any]]
-
-
-def known(reading: Reading) -> Known:
-    """Return the evaluations of a run under its present question."""
-    rows = reading.study.results().rows
-    rows = rows.take(np.isin(rows.status, (Status.DONE, Status.FAILED)))
-    slices = list(reading.study.events(kinds=(SLICE,)))
-    columns = reading.columns.since(0)
-    at = dict(zip(columns["ids"], columns["ts"], strict=True))
-    ts = np.array([at.get(c, np.inf) for c in rows.candidate.tolist()])
-    epoch = np.searchsorted([e.ts for e in slices], ts).astype(np.int64)
-    worth, ranks = reading.problem.worth(rows), np.zeros(len(rows))
-    for label in np.unique(epoch):
-        of = epoch == label
-        ranks[of] = non_dominated_ranks(worth[of], rows.violation[of])
-    return Known(rows, rewards(-ranks, epoch), epoch, [e.data for e in slices])
 
 
 def evidence(reading: Reading) -> dict[str, Any]:
@@ -86,12 +45,8 @@ def evidence(reading: Reading) -> dict[str, Any]:
 
 
 def _evidence(reading: Reading) -> dict[str, Any]:
-    space, seen = reading.steering.space, known(reading)
-    genotypes = seen.rows.genotypes
-    exposure = _exposure(space, seen)
-    age = (len(seen.slices) - seen.epoch) // _HALF_LIFE
-    weights = np.asarray(0.5**age, dtype=np.float64) if len(seen.rows) else None
-    found = gather(space, genotypes, seen.standing, epoch=seen.epoch, weights=weights, exposure=exposure)
+    space, seen = reading.steering.space, Known.of(reading.study)
+    found = seen.evidence(space)
     drawn = reading.study.results().rows.genotypes
     proposed = bias(space, space.parts(drawn).sum(axis=0))
     trained = [] if found.exposure is None else bias(space, found.exposure)
@@ -103,15 +58,8 @@ def _evidence(reading: Reading) -> dict[str, Any]:
         "suggestions": _suggestions(space, found, seen),
         "bias": [_bias(space, b) for b in proposed],
         "training": [_bias(space, b) for b in trained],
-        "coverage": coverage(space, genotypes).to_dict(),
+        "coverage": coverage(space, seen.rows.genotypes).to_dict(),
     }
-
-
-def _exposure(space: Space, seen: Known) -> NDArray[np.int64] | None:
-    """Return the gradients each option has had, None where none are known of the present drawing."""
-    last = seen.slices[-1].get("exposure") if seen.slices else None
-    fits = last is not None and np.shape(last) == space.restriction.allowed.shape
-    return np.array(last, dtype=np.int64) if fits else None
 
 
 def _options(reading: Reading, space: Space, found: Evidence, seen: Known) -> list[dict[str, Any]]:
@@ -188,7 +136,7 @@ def _bias(space: Space, found: Bias) -> dict[str, Any]:
 
 def pairs(reading: Reading) -> Callable[[], dict[str, Any]]:
     """Return what works out which options matter together; that takes a moment and needs no lock."""
-    space, seen = reading.steering.space, known(reading)
+    space, seen = reading.steering.space, Known.of(reading.study)
 
     def answer() -> dict[str, Any]:
         found = interactions(space, seen.rows.genotypes, seen.standing)

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ogive.metrics.trust import choose_anchors, judge
-from ogive.studio.insight import known
+from ogive.study.known import Known
 
 if TYPE_CHECKING:
     from ogive.metrics.trust import Trust
-    from ogive.studio.insight import Known
     from ogive.studio.reading import Reading
 
 _WANTED, _REPEATED = 12, 4
@@ -24,7 +23,7 @@ def trust(reading: Reading) -> dict[str, Any]:
     An anchor's score is its standing in the search, the mid-rank percentile within its evidence epoch: values of
     different moments of a supernet's training do not compare, and with several objectives it is that of the front.
     """
-    seen = known(reading)
+    seen = Known.of(reading.study)
     space, metric = reading.problem.space, reading.problem.objectives[0]
     row_of = {arch: i for i, arch in enumerate(space.format_many(seen.rows.genotypes) if len(seen.rows) else [])}
     values, anchors = seen.rows.values[:, reading.problem.column(metric)], reading.study.anchors()
