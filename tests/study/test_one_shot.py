@@ -262,3 +262,31 @@ def test_a_lock_within_a_slice_takes_effect_at_once_and_at_the_same_step_when_re
     if lost:
         shutil.rmtree(path / "checkpoints")
     same(Study.open(path).run(), whole)
+
+
+@pytest.mark.parametrize("trials", [10, 24])
+def test_a_snapshot_before_or_after_a_slice_is_resumed_to_the_same_run(tmp_path, trials):
+    whole = ask(trials=40).run()
+    path = tmp_path / "run"
+    study = ask(path, trials=40).run(trials)
+    study.steer("checkpoint")
+    study.run(12)
+    assert list(study.events(kinds=("checkpoint",)))
+    same(Study.open(path).run(28 - trials), whole)
+
+
+def test_what_was_locked_can_be_excluded_within_a_slice():
+    study, sent = ask(trials=8, supernet={"epochs": 4, "warm": 1.0}), []
+    original = Pilot.hold
+
+    def hold(self, engine, done):
+        orders = {10: "lock", 20: "exclude"}
+        if done in orders and len(sent) < len(orders):
+            sent.append(study.steer(orders[done], choice="a", option="a_conv3").status)
+        return original(self, engine, done)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Pilot, "hold", hold)
+        study.run()
+    assert sent == ["accepted", "accepted"]
+    assert (study.results().rows.genotypes[:, 0] != 0).all()

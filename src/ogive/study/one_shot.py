@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ogive.strategies.base import Strategy
     from ogive.study.config import StudyConfig
     from ogive.study.engine import Engine
-    from ogive.study.events import Event, EventLog
+    from ogive.study.events import Event
     from ogive.study.problem import Problem
     from ogive.study.steering import Steering
     from ogive.training.supernet_trainer import SupernetTrainer
@@ -173,22 +173,18 @@ class OneShot:
             return None
         return cls(config.supernet, math.ceil(config.trials / config.batch), folder)
 
-    def take_up(self, problem: Problem, log: EventLog) -> None:
-        """Serve a study, from where the run directory and the log have it.
-
-        Parameters
-        ----------
-        problem : Problem
-            Its space, task, seed and device.
-        log : EventLog
-            What earlier slices taught the strategy.
-        """
-        self._problem, self._space, self._trainer = problem, problem.space, None if self._folder else self._trainer
-        done = [event.data for event in log.read(kinds=(SLICE,))]
-        self._slice = -1
+    def take_up(self, engine: Engine) -> None:
+        """Serve an engine, from where the run directory and its log have it."""
+        self._problem, self._space = engine.problem, engine.problem.space
+        self._strategy = engine.strategy
+        if self._folder is not None:
+            self._trainer = None
+        done = [event.data for event in engine.journal.log.read(kinds=(SLICE,))]
         self._learnt = {data["slice"]: data.get("logits") for data in done}
         self._ends = {0} | {data["steps"] for data in done}
         self._firsts = {data["slice"]: data["candidate"] for data in done}
+        # An engine that begins with a snapshot has a strategy that was told of the slices before it.
+        self._slice = max((n for n, first in self._firsts.items() if first < engine.asked), default=-1)
 
     def serve(self, problem: Problem) -> None:
         """Let the supernet be read for a study that does not run now."""

@@ -136,7 +136,7 @@ class Rounds(Steered):
                 helm=pilot,
             )
             if self.one_shot is not None:
-                self.one_shot.take_up(problem, log)
+                self.one_shot.take_up(engine)
                 engine.before_ask.append(self.one_shot.prepare)
                 engine.on_steered.append(self.one_shot.retell)
         else:

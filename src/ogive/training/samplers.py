@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ogive.training.supernet_trainer import SupernetTrainer
 
 _TRIES = 256
+_FLOOR = 1e-6
 
 
 class Sampler(ABC):
@@ -200,7 +201,9 @@ class Guided(Sampler):
     def _weighted(self) -> Space:
         if self.weights is None:
             return self.space
-        table = zip(self.space.choices, self.weights.tolist(), strict=True)
+        # A lock leaves the other options no weight, and may be lifted before new weights come.
+        weights = np.maximum(self.weights, _FLOOR)
+        table = zip(self.space.choices, weights.tolist(), strict=True)
         return self.space.restrict(weights={c.name: dict(zip(c.options, row, strict=False)) for c, row in table})
 
     def state(self) -> dict[str, Any]:
