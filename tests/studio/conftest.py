@@ -72,6 +72,13 @@ class Studio:
             )
         return answer
 
+    def events(self, after: int) -> list[dict]:
+        """Return the events after one."""
+        found = []
+        while some := self.get(f"events?after={found[-1]['seq'] if found else after}")["events"]:
+            found += some
+        return found
+
     def rows(self) -> list[dict]:
         """Return the candidates, one dictionary each."""
         found = self.get("candidates?after=0")

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
 
-from ogive.study import Study
+from ogive.study import SqliteLog, Study
 
 SMALL = Path(__file__).parents[2] / "examples" / "templates" / "small.yaml"
 
@@ -28,6 +29,22 @@ def drawn_run(folder: Path, trials: int = 20, seed: int = 1, **options) -> Path:
     """Search a drawn template in the same way."""
     options = {"maximize": ["params"], "minimize": ["macs"]} | options
     Study(f"template:path={SMALL}", "digits", out=folder, trials=trials, seed=seed, **options).run()
+    return folder
+
+
+def large_run(folder: Path, n: int, batch: int = 2000) -> Path:
+    """Write the log of a run with many candidates whose values are drawn, not measured."""
+    study = Study("nasbench201", "digits", maximize=["params"], minimize=["macs"], out=folder, trials=n, seed=1)
+    rng = np.random.default_rng(1)
+    genotypes, values = study.problem.space.sample(n, rng), rng.random((n, len(study.problem.metrics)))
+    entries = []
+    for at in range(0, n, batch):
+        k = len(genotypes[at : at + batch])
+        metrics = dict(zip(study.problem.metrics, values[at : at + k].T.tolist(), strict=True))
+        row = {"candidate": list(range(at, at + k)), "genotype": genotypes[at : at + k].tolist(), "metrics": metrics}
+        entries.append(("eval.done", row | {"status": ["done"] * k, "violation": [0.0] * k, "seconds": [0.1] * k}))
+    with SqliteLog(study.directory.database) as log:
+        log.extend([*entries, ("run.state", {"state": "done"})])
     return folder
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from playwright.sync_api import expect
 
+from ogive.spaces.template import Template
+from ogive.studio.source import fill
+from ogive.tasks import get_task
 from tests.studio.conftest import until
 
 REFUSED = "status of 409"
@@ -58,6 +63,11 @@ def map_count(page) -> int:
     return int(page.get_by_test_id("map").get_attribute("data-count"))
 
 
+def uses(page, node: str) -> int:
+    """Return how many measured candidates the page says a node is used by."""
+    return int(re.search(r"n = (\d+)", page.get_by_test_id(f"node-{node}").get_attribute("aria-label"))[1])
+
+
 def newest(page):
     """Return the newest entry of a person in the history."""
     page.get_by_role("tab", name="History").click()
@@ -91,9 +101,17 @@ def test_candidates_arrive_without_a_reload(demo, page, going):
 
 
 def test_pause_holds_the_search_and_resume_goes_on(demo, page, going):
-    """P3."""
+    """P3: by way of pausing, which the page says until the search has come to rest."""
+    page.evaluate("""() => {
+        const chip = document.querySelector("[data-testid='run-state']");
+        window.states = [];
+        new MutationObserver(() => window.states.push(chip.textContent.trim()))
+            .observe(chip, { childList: true, characterData: true, subtree: true });
+    }""")
     page.get_by_role("button", name="Pause", exact=True).click()
     expect(page.get_by_test_id("run-state")).to_have_text("paused")
+    shown = page.evaluate("() => window.states")
+    assert list(dict.fromkeys(state for state in shown if state.startswith("paus"))) == ["pausing", "paused"]
     held = len(demo.rows())
     page.wait_for_timeout(3000)
     assert len(demo.rows()) == held == map_count(page)
@@ -106,20 +124,27 @@ def test_pause_holds_the_search_and_resume_goes_on(demo, page, going):
 def test_an_option_is_excluded_by_keyboard_alone(demo, page, going):
     """P4: and nothing that was proposed afterwards contains it."""
     node = walk_to(page, lambda part: part and part.startswith("s3_") and part != "s3_conv3")
+    began = demo.state()["seq"]
     page.keyboard.press("x")
     expect(page.get_by_test_id(f"node-{node}")).to_have_attribute("aria-label", re.compile("excluded"))
     expect(newest(page)).to_contain_text(node)
     expect(newest(page)).to_contain_text("you")
-    known = until(lambda: node in demo.state()["statuses"] and {row["id"] for row in demo.rows()})
-    until(lambda: len(demo.rows()) >= len(known) + 10)
-    late = [row for row in demo.rows() if row["id"] not in known]
-    assert late
-    assert not any(node in row["parts"] for row in late)
+    until(lambda: node in demo.state()["statuses"])
+
+    def late() -> set[int]:
+        """Return the candidates whose proposal has a higher number than the event that applied the exclusion."""
+        events = demo.events(began)
+        applied = next(e["seq"] for e in events if e["kind"] == "command.applied" and e["data"]["op"] == "exclude")
+        return {e["data"]["candidate"] for e in events if e["kind"] == "proposal" and e["seq"] > applied}
+
+    proposed = until(lambda: len(found := late()) >= 10 and found)
+    parts = {row["id"]: row["parts"] for row in demo.rows()}
+    assert not any(node in parts[candidate] for candidate in proposed)
     free_again(demo, node)
 
 
 def test_a_locked_option_is_in_every_candidate(demo, page, going):
-    """P5, P6: and undo takes the lock back, with the history showing so."""
+    """P5, P6: and undo takes the lock back, with the history showing so, and with nothing measured lost."""
     before = demo.state()
     node = walk_to(page, lambda part: part == "s2_conv3")
     page.keyboard.press("l")
@@ -133,13 +158,18 @@ def test_a_locked_option_is_in_every_candidate(demo, page, going):
     expect(other).to_have_attribute("aria-label", re.compile("fitness"))
     page.keyboard.press("x")
     until(lambda: demo.state()["statuses"].get(node) != "locked")
+    rows, evidence, rev = demo.rows(), uses(page, node), demo.state()["rev"]
+    assert evidence > 0
     page.keyboard.press("Control+z")
     until(lambda: demo.state()["statuses"].get(node) == "locked")
     page.keyboard.press("Control+z")
     until(lambda: demo.state()["statuses"] == before["statuses"])
     assert demo.state()["sampler"] == before["sampler"]
-    page.get_by_role("tab", name="History").click()
+    expect(newest(page)).to_contain_text(f"undo · revision {rev + 2}")
+    expect(page.get_by_test_id("history").locator("li").nth(1)).to_contain_text(f"undo · revision {rev + 1}")
     expect(page.get_by_test_id("history").locator(".entry-undone")).not_to_have_count(0)
+    assert {row["id"] for row in rows} <= {row["id"] for row in demo.rows()}
+    assert uses(page, node) >= evidence
 
 
 def drag(page, source, target) -> None:
@@ -286,13 +316,29 @@ def test_of_two_edits_of_one_revision_the_second_is_told(demo, page, held):
 
 
 def test_the_best_is_exported_as_source_that_compiles(demo, page, held):
-    """P19 from the page; that it builds and gives the recorded output is tested in test_export.py."""
+    """P19: it also builds, and computes what the candidate's own network computes."""
     page.get_by_role("button", name="Show the best").click()
     page.get_by_role("button", name="Export").click()
     with page.expect_download() as found:
         page.get_by_role("link", name="PyTorch source").click()
     assert found.value.suggested_filename.endswith(".py")
-    compile(Path(found.value.path()).read_text(), "exported", "exec")
+    exported = {"__name__": "exported"}
+    exec(compile(Path(found.value.path()).read_text(), "exported.py", "exec"), exported)
+    exported["check"]()
+    facts, task = demo.get(f"export/{demo.state()['best']['id']}?format=json"), get_task("digits")
+    network = Template(facts["space"]).build(np.array(facts["genotype"]), task)
+    shape = (2, *task.input_shape)
+    outputs = [
+        network(x)
+        for network, x in (
+            fill(network, list(exported["KEYS"].values()), shape),
+            exported["fill"](exported["Network"](), list(exported["KEYS"]), shape),
+        )
+    ]
+    recorded = torch.tensor(exported["RECORDED"], dtype=torch.float64)
+    assert recorded.abs().max() > 1e-3
+    for output in outputs:
+        torch.testing.assert_close(output.detach(), recorded, rtol=0, atol=1e-6)
 
 
 def test_the_flow_is_gone_through_by_keyboard_alone(demo, page, going):

@@ -536,7 +536,7 @@ def test_kills_of_a_steered_search(tmp_path):
 
 
 def test_kills_of_a_steered_search_with_two_workers(tmp_path):
-    assert torment(tmp_path / "r", kills=5, workers=2, trials=200, seed=3, longest=1.5) >= 2
+    assert torment(tmp_path / "r", kills=5, workers=2, trials=800, seed=3, longest=1.5) >= 2
 
 
 @pytest.mark.slow

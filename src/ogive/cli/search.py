@@ -143,8 +143,7 @@ def go_on(study: Study, *, trials: int | None = None, quiet: bool, json: bool) -
     folder = study.directory.path if study.directory else Path()
     show = False if quiet or not sys.stderr.isatty() else None
     try:
-        waiting = any(c["status"] in ("posted", "accepted") for c in study.commands())
-        if trials is not None or waiting or study.results().n_trials < study.planned():
+        if trials is not None or _has_more_to_do(study):
             study.run(trials, progress=show)
         if study.config.confirm:
             study.confirm(study.config.confirm, progress=show)
@@ -156,6 +155,12 @@ def go_on(study: Study, *, trials: int | None = None, quiet: bool, json: bool) -
         emit(document)
     else:
         _print(document, study)
+
+
+def _has_more_to_do(study: Study) -> bool:
+    """Return whether trials are left of those planned, or commands wait to be carried out."""
+    waiting = any(c["status"] in ("posted", "accepted") for c in study.commands())
+    return waiting or study.results().n_trials < study.planned()
 
 
 def _question(up: list[str], down: list[str], where: list[str]) -> tuple[list[str], list[str], list[str]]:
