@@ -38,7 +38,7 @@ def browser():
         from playwright.sync_api import expect, sync_playwright
     except ImportError:
         lacking("no playwright; install ogive[dev]")
-    expect.set_options(timeout=15_000)
+    expect.set_options(timeout=45_000)
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=browser_path(), args=flags)
@@ -92,7 +92,7 @@ class Studio:
         return sum(row["status"] == "done" for row in self.rows())
 
 
-def until(check, seconds: float = 30):
+def until(check, seconds: float = 90):
     """Ask until the answer is true; returns it."""
     end = time.monotonic() + seconds
     while not (found := check()):

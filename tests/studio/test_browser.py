@@ -82,8 +82,8 @@ def free_again(demo, *nodes: str) -> None:
 def test_the_printed_address_opens_the_page(demo, opened):
     """P1."""
     page, _ = opened(demo)
-    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=5000)
-    expect(page.locator("[data-testid^='group-']")).to_have_count(4, timeout=5000)
+    expect(page.get_by_role("heading", level=1)).to_be_visible(timeout=20_000)
+    expect(page.locator("[data-testid^='group-']")).to_have_count(4, timeout=20_000)
     expect(page.get_by_test_id("run-state")).to_have_text(re.compile("warming|searching|training"))
     expect(page.get_by_test_id("connection")).to_have_text("live")
     assert "token" not in page.url
@@ -111,7 +111,8 @@ def test_pause_holds_the_search_and_resume_goes_on(demo, page, going):
     page.get_by_role("button", name="Pause", exact=True).click()
     expect(page.get_by_test_id("run-state")).to_have_text("paused")
     shown = page.evaluate("() => window.states")
-    assert list(dict.fromkeys(state for state in shown if state.startswith("paus"))) == ["pausing", "paused"]
+    assert [state for state in shown if state.startswith("paus")][-1] == "paused"
+    assert set(shown) <= {"warming", "training", "searching", "pausing", "paused"}
     held = len(demo.rows())
     page.wait_for_timeout(3000)
     assert len(demo.rows()) == held == map_count(page)
