@@ -80,7 +80,7 @@ class Guided(Strategy):
 
     Parameters
     ----------
-    space, n_objectives, seed, lanes
+    space, n_objectives, seed
         See `Strategy`.
     T : float
         Temperature: how many points of fitness make the odds of an option e times as high.
