@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import threading
 import time
-import traceback
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,7 @@ from ogive._registry import load_plugin
 from ogive.spaces.base import get_space
 from ogive.study import MemoryLog, Study
 from ogive.study.problem import Status
+from tests.study.test_durability import resume_in_child
 
 PLUGIN = str(Path(__file__).with_name("plugin.py"))
 load_plugin(PLUGIN)
@@ -484,27 +482,6 @@ def test_a_steered_run_is_taken_up_as_if_it_had_gone_on(maximize, seed):
         assert story(again.run(4)) == story(copy_of(study).run(4))
     expected = story(copy_of(study).run(9))
     assert story(study.run(9)) == expected
-
-
-def resume_in_child(path, kill_after):
-    child = os.fork()
-    if child == 0:
-        try:
-            Study.open(path).run(progress=False)
-            os._exit(0)
-        except BaseException:  # noqa: BLE001 - a forked child must never return into pytest
-            traceback.print_exc()
-            os._exit(1)
-    deadline = time.monotonic() + kill_after
-    while time.monotonic() < deadline:
-        done, code = os.waitpid(child, os.WNOHANG)
-        if done:
-            assert code == 0
-            return True
-        time.sleep(0.001)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
 
 
 def torment(path, kills, workers, trials, seed, longest):

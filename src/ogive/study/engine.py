@@ -155,6 +155,12 @@ class Engine:
             if self.helm.due(self) and not group.complete:
                 self._look(group, self.budget - self.trials)
 
+    def recall(self) -> None:
+        """Look at what the log knows of the queue, so that what was measured before is not taken for open."""
+        for group in self.queue:
+            if not group.complete and self.journal.knows(group.rows.candidate[group.seen :]):
+                self._look(group, max(0, self.budget - self.trials))
+
     def _ask(self, room: int) -> None:
         if not all(hook(self) for hook in self.before_ask):
             return

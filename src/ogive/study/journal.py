@@ -128,6 +128,10 @@ class Journal:
 
     # ---------------------------------------------------------------- reading back
 
+    def knows(self, candidates: NDArray[np.int64]) -> bool:
+        """Return whether the log has the end of one of these candidates that has not been replayed."""
+        return any(c in recorded.position for recorded in self._recorded for c in candidates.tolist())
+
     def replay(self, rows: Rows) -> NDArray[np.bool_]:
         """Fill in the rows whose end the log knows and return which those are.
 

@@ -180,6 +180,7 @@ class Pilot:
     def _take_up_waiting(self, engine: Engine) -> None:
         if not self._waiting or self.replays(engine):
             return
+        engine.recall()
         waiting, self._waiting = self._waiting, deque()
         for posted in waiting:
             # Within a turn there is no queue yet to put anything in.
